@@ -1,0 +1,54 @@
+"""digitkit: learn how a computer reads handwriting, in nine notebooks.
+
+``import digitkit as dk`` is quick: a name is loaded when it is first used.
+"""
+
+import importlib
+
+_NAMES = {  # by the notebook that brings them
+    "load_mnist": "data",  # 01
+    "data_source": "data",
+    "to_unit": "data",
+    "show_images": "plots",
+    "show_image": "plots",
+    "plot_counts": "plots",
+    "draw_images": "standin",
+    "STYLES": "standin",
+    "RARE": "standin",
+    "UNSEEN": "standin",
+    "describe_machine": "runtime",  # 02
+    "build_cnn": "networks",
+    "save_network": "networks",
+    "load_network": "networks",
+    "augment": "training",
+    "augmented_batches": "training",
+    "add_rare_styles": "training",
+    "one_cycle": "training",
+    "live_curves": "progress",
+    "work_folder": "places",
+    "accuracy_by_digit": "scoring",
+    "plot_accuracy_by_digit": "plots",
+    "plot_history": "plots",  # 03
+    "DrawingPad": "drawing_pad",  # 04
+    "predictor": "networks",
+    "to_image": "ink",
+    "picture_to_image": "ink",
+    "draw_strokes": "standin",
+    "show_strokes": "plots",
+    "plot_probabilities": "plots",
+    "confusion": "scoring",  # 05
+    "plot_confusion": "plots",
+    "worst_mistakes": "scoring",
+    "calibration": "scoring",
+}
+__all__ = sorted(_NAMES)
+
+
+def __getattr__(name):
+    if name not in _NAMES:
+        raise AttributeError(f"digitkit has no {name!r}")
+    return getattr(importlib.import_module(f".{_NAMES[name]}", __name__), name)
+
+
+def __dir__():
+    return __all__

@@ -1,0 +1,230 @@
+"""Load MNIST, or the stand-in where MNIST cannot be had."""
+
+import gzip
+import hashlib
+import os
+import sys
+import urllib.request
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from . import ink, standin
+from .places import cache_folder, replacing
+
+MNIST_URL = (
+    "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"  # Keras'
+)
+MNIST_NPZ_SHA256 = "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"
+MNIST_ARRAYS_SHA256 = "06b0d1f124c4e5fa796686ade41a9b778edacc8622f2195a352ef479ad44fc16"
+ARRAYS = ("x_train", "y_train", "x_test", "y_test")
+IDX_NAMES = ("train-images", "train-labels", "t10k-images", "t10k-labels")
+LARGEST = 2_000_000  # images in one file; more is a damaged header
+SECONDS = 15  # without a byte, after which a download is given up
+
+_last_source = None
+
+
+def load_mnist(source=None):
+    """Load MNIST as ``keras.datasets.mnist.load_data`` does, network or not.
+
+    Looks, in this order, at `source` or else the environment variable
+    ``DIGITKIT_DATA``, at Keras' cache, at Keras' download, and last at the
+    stand-in: digits of the same shapes, types and counts drawn by a procedural pen.
+    One line on stderr says which it was; `data_source` returns it.
+
+    Parameters
+    ----------
+    source : path, optional
+        A ``mnist.npz``, or a folder with it or with the four IDX files (gzipped or
+        not). What is named is used or refused, never silently passed over.
+
+    Returns
+    -------
+    (x_train, y_train), (x_test, y_test)
+        uint8 images ``(n, 28, 28)``, 0 paper to 255 ink; uint8 digits ``(n,)``.
+
+    Raises
+    ------
+    FileNotFoundError
+        If nothing usable lies where `source` points.
+    ValueError
+        If a file is damaged or does not hold 28x28 images of ten digits.
+
+    Examples
+    --------
+    >>> (x_train, y_train), (x_test, y_test) = load_mnist()
+    >>> x_train.shape, y_test.shape
+    ((60000, 28, 28), (10000,))
+    """
+    global _last_source
+    named = source or os.environ.get("DIGITKIT_DATA")
+    if named:
+        found = Path(named)
+        arrays = _read(found)
+        told = str(found)
+    else:
+        arrays, told = _mnist_or_standin()
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(array)
+    if digest.hexdigest() == MNIST_ARRAYS_SHA256:
+        _last_source = "mnist"
+    else:
+        _last_source = "other" if named else "stand-in"
+    print(f"digitkit: data: {_last_source} ({told})", file=sys.stderr)
+    x_train, y_train, x_test, y_test = arrays
+    return (x_train, y_train), (x_test, y_test)
+
+
+def data_source():
+    """Return what `load_mnist` loaded last: "mnist", "stand-in" or "other"."""
+    if _last_source is None:
+        load_mnist()
+    return _last_source
+
+
+def to_unit(images):
+    """Scale uint8 images, 0 to 255, to float32 from 0 (paper) to 1 (ink).
+
+    Examples
+    --------
+    >>> to_unit(np.array([0, 51, 255], np.uint8)).tolist()
+    [0.0, 0.20000000298023224, 1.0]
+    """
+    images = np.asarray(images)
+    if images.dtype != np.uint8:
+        raise ValueError(
+            f"expected uint8 pixels from 0 to 255, received {images.dtype}; "
+            "images that are scaled already need no to_unit"
+        )
+    return images.astype(np.float32) / 255
+
+
+def _mnist_or_standin():
+    home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
+    cached = home / "datasets" / "mnist.npz"
+    if not cached.exists():
+        try:
+            _download(cached)
+        except OSError as error:
+            return _standin(), (
+                f"MNIST cannot be fetched here: {error}. To have the real one, bring "
+                "mnist.npz or its four IDX files from a machine with a network and "
+                "set DIGITKIT_DATA to their folder"
+            )
+    if hashlib.sha256(cached.read_bytes()).hexdigest() != MNIST_NPZ_SHA256:
+        raise ValueError(f"{cached} is not MNIST by its checksum: delete it, run again")
+    return _read(cached), str(cached)
+
+
+def _download(path):
+    with urllib.request.urlopen(MNIST_URL, timeout=SECONDS) as answer:
+        content = answer.read()
+    if hashlib.sha256(content).hexdigest() != MNIST_NPZ_SHA256:
+        raise OSError(f"what {MNIST_URL} sent is not MNIST by its checksum")
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def _standin():
+    # The cache's name follows the pen's source, so an edited pen is drawn anew.
+    sources = Path(standin.__file__).read_bytes() + Path(ink.__file__).read_bytes()
+    cached = cache_folder() / f"standin-{zlib.crc32(sources):08x}.npz"
+    try:
+        return _read(cached)
+    except (FileNotFoundError, ValueError):
+        pass  # not drawn yet, or damaged
+    (x_train, y_train), (x_test, y_test) = standin.draw_data_set()
+    arrays = (x_train, y_train, x_test, y_test)
+    try:
+        with replacing(cached) as temporary:
+            np.savez_compressed(temporary, **dict(zip(ARRAYS, arrays, strict=True)))
+    except OSError:
+        pass  # a cache saves time only
+    return arrays
+
+
+def _read(path):
+    """Read the four arrays from an npz file or a folder, checked."""
+    if path.is_dir():
+        if (path / "mnist.npz").exists():
+            return _read(path / "mnist.npz")
+        arrays = [_read_idx(_idx_file(path, name)) for name in IDX_NAMES]
+    elif path.exists():
+        arrays = _read_npz(path)
+    else:
+        raise FileNotFoundError(
+            f"{path} does not exist: expected mnist.npz, or a folder with it or with "
+            "the four IDX files"
+        )
+    for images, digits in (arrays[:2], arrays[2:]):
+        fits = (
+            images.ndim == 3
+            and images.shape[1:] == (28, 28)
+            and images.dtype == np.uint8
+            and digits.shape == images.shape[:1]
+            and digits.size > 0
+            and digits.dtype.kind in "iu"
+        )
+        if not fits:
+            raise ValueError(
+                f"{path} does not fit: expected uint8 images (n, 28, 28) and n integer "
+                f"digits, received {images.dtype} {images.shape} and {digits.dtype} "
+                f"{digits.shape}"
+            )
+        if digits.min() < 0 or digits.max() > 9:
+            raise ValueError(
+                f"{path} has labels from {digits.min()} to {digits.max()}: "
+                "expected digits from 0 to 9"
+            )
+    x_train, y_train, x_test, y_test = arrays
+    return x_train, y_train.astype(np.uint8), x_test, y_test.astype(np.uint8)
+
+
+def _read_npz(path):
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return [np.ascontiguousarray(archive[name]) for name in ARRAYS]
+    except Exception as error:  # damaged bytes make NumPy raise nearly anything
+        raise ValueError(
+            f"{path} is damaged or no npz file with {', '.join(ARRAYS)} "
+            f"({type(error).__name__}): fetch it again"
+        ) from error
+
+
+def _idx_file(folder, name):
+    kind = "idx3" if "images" in name else "idx1"
+    for dot in "-.":
+        for end in (".gz", ""):
+            path = folder / f"{name}{dot}{kind}-ubyte{end}"
+            if path.exists():
+                return path
+    raise FileNotFoundError(
+        f"{folder} has no {name}-{kind}-ubyte(.gz): expected mnist.npz or the four "
+        "IDX files of MNIST"
+    )
+
+
+def _read_idx(path):
+    """Read one IDX file: big-endian magic number and sizes, then the bytes."""
+    dimensions = 3 if "idx3" in path.name else 1
+    opened = gzip.open if path.suffix == ".gz" else open
+    try:
+        with opened(path, "rb") as file:
+            header = np.frombuffer(file.read(4 + 4 * dimensions), ">u4").tolist()
+            if header[0] != 0x800 + dimensions or not 0 < header[1] <= LARGEST:
+                raise ValueError("its header is not MNIST's")
+            if dimensions == 3 and header[2:] != [28, 28]:
+                raise ValueError(f"its images are {header[2:]}, not 28x28")
+            expected = header[1] * (784 if dimensions == 3 else 1)
+            content = file.read(expected + 1)
+    except (OSError, EOFError, IndexError, ValueError, zlib.error) as error:
+        raise ValueError(f"{path} is damaged ({error}): fetch it again") from error
+    if len(content) != expected:
+        raise ValueError(
+            f"{path} is damaged: its header promises {expected} bytes of data, it has "
+            f"{'more' if len(content) > expected else len(content)}; fetch it again"
+        )
+    return np.frombuffer(content, np.uint8).reshape(header[1:])

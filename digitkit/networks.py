@@ -1,0 +1,174 @@
+"""Build, save, load and ask the networks."""
+
+from pathlib import Path
+
+import numpy as np
+
+from .places import SHIPPED_NETWORK, replacing, work_folder
+
+
+def build_cnn():
+    """Build the network of notebook 02: 136 106 parameters, image to probabilities.
+
+    Returns
+    -------
+    keras.Sequential
+        Not compiled. Reads ``(n, 28, 28)`` float32 from 0 (paper) to 1 (ink), gives
+        ``(n, 10)`` probabilities.
+    """
+    import keras
+    from keras import layers
+
+    def convolution(filters, size):
+        return [
+            layers.Conv2D(filters, size, use_bias=False),
+            layers.BatchNormalization(momentum=0.9),
+            layers.ReLU(),
+        ]
+
+    return keras.Sequential(
+        [
+            keras.Input((28, 28)),
+            layers.Reshape((28, 28, 1)),
+            *convolution(32, 5),
+            layers.MaxPooling2D(),
+            *convolution(64, 3),
+            *convolution(64, 3),
+            layers.MaxPooling2D(),
+            *convolution(128, 3),
+            layers.Flatten(),
+            layers.Dense(10, activation="softmax"),
+        ],
+        name="cnn",
+    )
+
+
+def build_classic_cnn():
+    """Build the network of the classic tutorial: 2 380 042 parameters.
+
+    Its shape is that of Keras' first MNIST example (``mnist_cnn.py``, 2015) with 256
+    units in the dense layer; reads and gives what `build_cnn`'s does.
+    """
+    import keras
+    from keras import layers
+
+    return keras.Sequential(
+        [
+            keras.Input((28, 28)),
+            layers.Reshape((28, 28, 1)),
+            layers.Conv2D(32, 3, activation="relu"),
+            layers.Conv2D(64, 3, activation="relu"),
+            layers.MaxPooling2D(),
+            layers.Dropout(0.25),
+            layers.Flatten(),
+            layers.Dense(256, activation="relu"),
+            layers.Dropout(0.5),
+            layers.Dense(10, activation="softmax"),
+        ],
+        name="classic",
+    )
+
+
+def save_network(model, path=None):
+    """Save a network uncompiled, so that it loads in any process.
+
+    Optimizer state and schedules would triple the file, and break loading where
+    they are not known.
+
+    Parameters
+    ----------
+    model : keras.Model
+    path : path, optional
+        Ends in ``.keras``, or in ``.h5`` for older programs. The learner's own
+        network, which the pad and `load_network` find, if left out.
+
+    Returns
+    -------
+    pathlib.Path
+        Where it was saved.
+    """
+    path = _own_network() if path is None else Path(path).absolute()
+    if path.suffix not in (".keras", ".h5"):
+        raise ValueError(f"{path} should end in .keras (or .h5)")
+    copy = type(model).from_config(model.get_config())
+    copy.set_weights(model.get_weights())
+    with replacing(path) as temporary:
+        copy.save(temporary)
+    return path
+
+
+def load_network(path=None):
+    """Load a network and print which one it is.
+
+    Parameters
+    ----------
+    path : path, optional
+        A ``.keras`` or ``.h5`` file; "shipped" for the one that comes with digitkit;
+        if left out, the learner's own if there is one, else the shipped one.
+
+    Returns
+    -------
+    keras.Model
+        Not compiled; its name is that of the file.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If there is no such file, or it holds no network from images to ten digits.
+    """
+    import keras
+
+    if path is None:
+        path = _own_network() if _own_network().exists() else "shipped"
+    path = SHIPPED_NETWORK if path == "shipped" else Path(path).absolute()
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist: train a network first")
+    try:
+        model = keras.models.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # a damaged file makes Keras raise nearly anything
+        raise ValueError(
+            f"{path} holds no Keras network that can be loaded safely "
+            f"({type(error).__name__}): train and save it again"
+        ) from error
+    if model.output_shape != (None, 10) or np.prod(model.input_shape[1:]) != 784:
+        raise ValueError(
+            f"{path} reads {model.input_shape} and gives {model.output_shape}: "
+            "expected 28x28 images and ten probabilities"
+        )
+    model.name = path.stem
+    print(f"network: {path.stem} ({model.count_params():,} parameters)")
+    return model
+
+
+def predictor(model):
+    """Return a function that reads one image, fast.
+
+    Parameters
+    ----------
+    model : keras.Model
+        From ``(n, 28, 28)`` or ``(n, 28, 28, 1)`` to ``(n, 10)`` probabilities.
+
+    Returns
+    -------
+    predict : function, (28, 28) -> (10,)
+        From an image of floats, 0 paper to 1 ink, to ten probabilities.
+        ``predict.network`` is the name of the network.
+    """
+
+    def predict(image):
+        image = np.asarray(image)
+        if image.shape != (28, 28) or image.dtype.kind != "f":
+            raise ValueError(
+                "expected one image of floats from 0 (paper) to 1 (ink), shape "
+                f"(28, 28); received {image.dtype} {image.shape}"
+            )
+        batch = image.reshape(1, *model.input_shape[1:]).astype(np.float32)
+        return np.asarray(model.predict_on_batch(batch))[0]
+
+    predict(np.zeros((28, 28), np.float32))  # the first call compiles
+    predict.network = model.name
+    return predict
+
+
+def _own_network():
+    return work_folder() / "my_network.keras"

@@ -1,0 +1,73 @@
+"""Where things lie: the learner's work, the caches, the shipped network."""
+
+import contextlib
+import os
+import secrets
+import sys
+from pathlib import Path
+
+SHIPPED_NETWORK = Path(__file__).with_name("shipped.keras")
+
+
+def work_folder():
+    """Return the folder of what the learner makes, made if it is not there.
+
+    It is ``DIGITKIT_WORK`` where that is set, else ``work/`` in the nearest parent
+    folder that holds ``notebooks/``, else ``work/`` here. So the notebooks and the
+    command line find the same one.
+
+    Returns
+    -------
+    pathlib.Path
+        An absolute path.
+    """
+    named = os.environ.get("DIGITKIT_WORK")
+    if named:
+        folder = Path(named).absolute()
+    else:
+        here = Path.cwd()
+        homes = [p for p in (here, *here.parents) if (p / "notebooks").is_dir()]
+        folder = (homes[0] if homes else here) / "work"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def cache_folder():
+    """Return the folder, not yet made, for what can be computed or fetched again.
+
+    ``DIGITKIT_CACHE`` where that is set, else the folder that the platform keeps
+    for caches: ``~/Library/Caches`` (macOS), ``%LOCALAPPDATA%`` (Windows),
+    ``$XDG_CACHE_HOME`` or ``~/.cache`` (elsewhere).
+    """
+    if named := os.environ.get("DIGITKIT_CACHE"):
+        return Path(named).absolute()
+    if sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    elif sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return base / "digitkit"
+
+
+@contextlib.contextmanager
+def replacing(path):
+    """Give a temporary path beside `path` that takes its place when all went well.
+
+    Whoever reads `path` meanwhile sees the whole old file or the whole new one, and
+    an error or a crash while writing leaves the old one as it was.
+
+    Examples
+    --------
+    >>> with replacing("notes.txt") as temporary:
+    ...     _ = temporary.write_text("seven")
+    """
+    path = Path(path).absolute()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The suffix is kept: Keras and NumPy choose the format by it.
+    temporary = path.with_name(f".part-{secrets.token_hex(8)}{path.suffix}")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,88 @@
+"""Count how well the digits were read: accuracy, mistakes, calibration."""
+
+import numpy as np
+
+
+def accuracy_by_digit(y_true, predicted):
+    """Return the share read rightly of each digit.
+
+    Parameters
+    ----------
+    y_true, predicted : (n,) integers from 0 to 9
+
+    Returns
+    -------
+    (10,) float, NaN for a digit that does not occur.
+
+    Examples
+    --------
+    >>> accuracy_by_digit([0, 0, 1], [0, 7, 1])[:2].tolist()
+    [0.5, 1.0]
+    """
+    y_true, predicted = _same_length(y_true, predicted)
+    seen = np.bincount(y_true, minlength=10)
+    right = np.bincount(y_true[y_true == predicted], minlength=10)
+    return np.divide(right, seen, out=np.full(10, np.nan), where=seen > 0)
+
+
+def confusion(y_true, predicted):
+    """Return how often each digit (row) was read as each (column), ``(10, 10)``.
+
+    This is `sklearn.metrics.confusion_matrix` for all ten digits.
+    """
+    from sklearn.metrics import confusion_matrix
+
+    return confusion_matrix(*_same_length(y_true, predicted), labels=range(10))
+
+
+def worst_mistakes(y_true, probabilities, n=10):
+    """Return the positions of the mistakes that the network was surest of.
+
+    Parameters
+    ----------
+    y_true : (m,) integers
+    probabilities : (m, 10)
+    n : int
+        How many at most.
+
+    Returns
+    -------
+    (at most n,) integers, the surest first.
+
+    Examples
+    --------
+    >>> worst_mistakes([0, 1], [[0.4, 0.6], [0.2, 0.8]]).tolist()
+    [0]
+    """
+    y_true, probabilities = _same_length(y_true, probabilities)
+    wrong = np.flatnonzero(probabilities.argmax(axis=1) != y_true)
+    surest_first = np.argsort(-probabilities[wrong].max(axis=1), kind="stable")
+    return wrong[surest_first][:n]
+
+
+def calibration(y_true, probabilities, bins=10):
+    """Compare how sure the network was with how often it was right.
+
+    Returns
+    -------
+    confidence, accuracy : (at most bins,) float
+        Means in bins of equal count, by `sklearn.calibration.calibration_curve`.
+    """
+    from sklearn.calibration import calibration_curve
+
+    y_true, probabilities = _same_length(y_true, probabilities)
+    right = probabilities.argmax(axis=1) == y_true
+    accuracy, confidence = calibration_curve(
+        right, probabilities.max(axis=1), n_bins=bins, strategy="quantile"
+    )
+    return confidence, accuracy
+
+
+def _same_length(y_true, other):
+    y_true, other = np.asarray(y_true), np.asarray(other)
+    if y_true.ndim != 1 or len(other) != len(y_true):
+        raise ValueError(
+            f"expected one true digit for each prediction, received {y_true.shape} "
+            f"and {other.shape}"
+        )
+    return y_true, other

@@ -1,0 +1,121 @@
+"""Where things lie, and files that are replaced whole or not at all."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from digitkit.places import cache_folder, replacing, work_folder
+
+
+@pytest.fixture(autouse=True)
+def unset(monkeypatch):
+    for name in ("DIGITKIT_WORK", "DIGITKIT_CACHE", "XDG_CACHE_HOME", "LOCALAPPDATA"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.parametrize("here", ["kit", "kit/notebooks", "kit/notebooks/solutions"])
+def test_work_lies_beside_the_notebooks(tmp_path, monkeypatch, here):
+    (tmp_path / "kit/notebooks/solutions").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / here)
+    assert work_folder() == tmp_path / "kit/work"
+    assert work_folder().is_dir()
+
+
+def test_the_nearest_notebooks_count(tmp_path, monkeypatch):
+    (tmp_path / "notebooks/copy/notebooks").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "notebooks/copy/notebooks")
+    assert work_folder() == tmp_path / "notebooks/copy/work"
+
+
+def test_work_lies_here_where_there_are_no_notebooks(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert work_folder() == tmp_path / "work"
+
+
+def test_the_variable_names_the_work_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DIGITKIT_WORK", "mine/deep")
+    assert work_folder() == tmp_path / "mine/deep"
+    assert work_folder().is_dir()
+
+
+def test_an_empty_variable_counts_as_unset(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DIGITKIT_WORK", "")
+    monkeypatch.setenv("DIGITKIT_CACHE", "")
+    assert work_folder() == tmp_path / "work"
+    assert cache_folder().name == "digitkit"
+
+
+@pytest.mark.parametrize(
+    ("platform", "expected"),
+    [
+        ("linux", "home/.cache/digitkit"),
+        ("darwin", "home/Library/Caches/digitkit"),
+        ("win32", "home/AppData/Local/digitkit"),
+    ],
+)
+def test_each_platform_has_its_place_for_caches(
+    tmp_path, monkeypatch, platform, expected
+):
+    monkeypatch.setattr(sys, "platform", platform)
+    monkeypatch.setattr(Path, "home", lambda: tmp_path / "home")
+    assert cache_folder() == tmp_path / expected
+    assert not cache_folder().exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "platform", "expected"),
+    [
+        ("XDG_CACHE_HOME", "linux", "told/digitkit"),
+        ("LOCALAPPDATA", "win32", "told/digitkit"),
+        ("DIGITKIT_CACHE", "linux", "told"),
+        ("DIGITKIT_CACHE", "darwin", "told"),
+    ],
+)
+def test_variables_name_the_cache_folder(
+    tmp_path, monkeypatch, name, platform, expected
+):
+    monkeypatch.setattr(sys, "platform", platform)
+    monkeypatch.setenv(name, str(tmp_path / "told"))
+    assert cache_folder() == tmp_path / expected
+
+
+def test_replacing_makes_folders_and_keeps_the_suffix(tmp_path):
+    with replacing(tmp_path / "a/b/net.keras") as temporary:
+        assert temporary.parent == tmp_path / "a/b"  # a rename is atomic there only
+        assert temporary.suffix == ".keras"
+        temporary.write_text("new")
+    assert [path.name for path in (tmp_path / "a/b").iterdir()] == ["net.keras"]
+    assert (tmp_path / "a/b/net.keras").read_text() == "new"
+
+
+def test_readers_see_the_old_file_until_the_new_one_is_whole(tmp_path):
+    path = tmp_path / "net.keras"
+    path.write_text("old")
+    with replacing(path) as temporary:
+        temporary.write_text("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+
+
+@pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
+def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path, error):
+    path = tmp_path / "net.keras"
+    path.write_text("old")
+    with pytest.raises(error), replacing(path) as temporary:
+        temporary.write_text("half of the ne")
+        raise error
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_two_writers_do_not_share_a_temporary_file(tmp_path):
+    path = tmp_path / "net.keras"
+    with replacing(path) as first, replacing(path) as second:
+        assert first != second
+        first.write_text("first")
+        second.write_text("second")
+    assert path.read_text() == "first"  # the one that ended last
+    assert list(tmp_path.iterdir()) == [path]

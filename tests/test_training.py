@@ -1,0 +1,392 @@
+"""Augmentation, batches, the schedule, the recipes and the live curves."""
+
+from types import SimpleNamespace
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+from digitkit import networks, progress, standin, training
+from digitkit.training import add_rare_styles, augment, augmented_batches, one_cycle
+
+slow = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return np.random.default_rng(0).integers(0, 10, 300).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def images(digits):
+    return (standin.draw_images(digits, 0) / 255).astype(np.float32)
+
+
+def centres(images):
+    """Return the centres of mass ``(n, 2)``: column, row."""
+    pixels, mass = np.arange(28), images.sum(axis=(1, 2))
+    by_axis = [images.sum(axis=axis) @ pixels / mass for axis in (1, 2)]
+    return np.stack(by_axis, axis=1)
+
+
+# Augmentation
+
+
+class Steady:
+    """A generator without chance: what it draws is given by the spread asked for."""
+
+    def __init__(self, **drawn):
+        self.drawn = drawn
+
+    def normal(self, mean, deviation, size):
+        values = np.full(size, float(mean))
+        return values + self.drawn.get(f"spread_{deviation}", 0)
+
+
+@slow
+def test_without_chance_nothing_is_augmented(images):
+    np.testing.assert_allclose(augment(images, Steady()), images, atol=1e-5)
+
+
+@slow
+def test_a_shift_is_by_pixels_and_not_distorting(images):
+    moved = augment(images, Steady(spread_1=np.array([2, -1])))
+    expected = np.zeros_like(images)
+    expected[:, 1:, :-2] = images[:, :-1, 2:]
+    np.testing.assert_allclose(moved, expected, atol=1e-5)
+
+
+@slow
+@pytest.mark.parametrize("spread", ["spread_0.12", "spread_0.15", "spread_0.1"])
+def test_turn_slant_and_stretch_keep_the_middle(spread):
+    images = np.zeros((1, 28, 28), np.float32)
+    images[0, 8:20, 8:20] = 1  # the same on all sides of 13.5
+    changed = augment(images, Steady(**{spread: 0.3}))
+    assert abs(changed - images).max() > 0.2
+    np.testing.assert_allclose(centres(changed), 13.5, atol=0.05)
+
+
+@slow
+def test_augmented_images_are_images(images):
+    before = images.copy()
+    changed = augment(images, np.random.default_rng(0))
+    assert changed.shape == images.shape
+    assert changed.dtype == np.float32
+    assert changed.min() >= 0
+    assert changed.max() <= 1 + 1e-6
+    np.testing.assert_array_equal(images, before)
+    inked = changed.sum(axis=(1, 2)) / images.sum(axis=(1, 2))
+    assert inked.min() > 0.6  # none is lost
+    assert 0.9 < inked.mean() < 1.1
+
+
+@slow
+def test_each_image_is_augmented_in_its_own_way_but_repeatably(images):
+    same = np.repeat(images[:1], 20, axis=0)
+    changed = augment(same, np.random.default_rng(0))
+    assert len({image.tobytes() for image in changed}) == 20
+    np.testing.assert_array_equal(changed, augment(same, np.random.default_rng(0)))
+    moved = (centres(changed) - centres(same)).std()
+    assert 0.5 < moved < 2  # pixels
+
+
+# Rare styles
+
+
+def test_rare_styles_are_added_at_the_end(images, digits):
+    more_images, more_digits = add_rare_styles(images, digits, share=0.2)
+    assert more_images.shape == (360, 28, 28)
+    assert more_images.dtype == np.float32
+    assert more_digits.shape == (360,)
+    assert more_digits.dtype == digits.dtype
+    np.testing.assert_array_equal(more_images[:300], images)
+    np.testing.assert_array_equal(more_digits[:300], digits)
+    assert set(more_digits[300:].tolist()) <= set(standin.RARE)
+    assert more_images[300:].max(axis=(1, 2)).min() > 0.9
+    assert more_images.max() <= 1
+
+
+def test_all_rare_styles_and_no_others_are_drawn(images, digits, monkeypatch):
+    given = []
+
+    def draw_images(digits, seed, styles):
+        given.append(styles)
+        return np.zeros((len(digits), 28, 28), np.uint8)
+
+    monkeypatch.setattr(standin, "draw_images", draw_images)
+    _, more = add_rare_styles(images, digits, share=10)
+    assert given == [standin.RARE]
+    counts = np.bincount(more[300:], minlength=10)
+    assert set(np.flatnonzero(counts)) == set(standin.RARE)
+    # Each style equally often, whatever its digit.
+    styles = {d: len(text.split(",")) for d, text in standin.RARE.items()}
+    expected = 3000 / sum(styles.values())
+    for digit, n in styles.items():
+        assert abs(counts[digit] / n - expected) < 0.35 * expected
+
+
+def test_rare_styles_depend_on_the_seed_alone(images, digits):
+    first, again = (add_rare_styles(images, digits)[0] for _ in range(2))
+    np.testing.assert_array_equal(first, again)
+    other, _ = add_rare_styles(images, digits, seed=1)
+    assert (other[300:] != first[300:]).any()
+
+
+def test_no_rare_styles_are_no_change(images, digits):
+    same_images, same_digits = add_rare_styles(images, digits, share=0)
+    np.testing.assert_array_equal(same_images, images)
+    np.testing.assert_array_equal(same_digits, digits)
+
+
+# Batches
+
+
+@pytest.fixture
+def numbered(monkeypatch):
+    """Images that hold their number, their digits, and no augmentation."""
+    monkeypatch.setattr(training, "augment", lambda images, rng: images)
+    numbers = np.arange(60, dtype=np.float32)
+    images = np.ones((60, 28, 28), np.float32) * numbers[:, None, None]
+    return images, (numbers % 10).astype(np.uint8)
+
+
+def epoch(batches):
+    """Return the numbers and the digits of an epoch, which then ends."""
+    pairs = [batches[i] for i in range(len(batches))]
+    batches.on_epoch_end()
+    for images, digits in pairs:
+        assert images.shape == (20, 28, 28)
+        assert digits.shape == (20,)
+    numbers = np.concatenate([images[:, 0, 0] for images, _ in pairs])
+    return numbers, np.concatenate([digits for _, digits in pairs])
+
+
+@slow
+def test_an_epoch_has_each_image_once_with_its_digit(numbered):
+    batches = augmented_batches(*numbered, batch_size=20)
+    first, first_digits = epoch(batches)
+    second, second_digits = epoch(batches)
+    for numbers, digits in ((first, first_digits), (second, second_digits)):
+        assert sorted(numbers) == list(range(60))
+        np.testing.assert_array_equal(digits, numbers % 10)
+        assert list(numbers) != list(range(60))
+    assert list(first) != list(second)
+
+
+@slow
+def test_images_that_fill_no_batch_wait_for_another_epoch(numbered):
+    images, digits = numbered
+    batches = augmented_batches(images[:59], digits[:59], batch_size=20)
+    assert len(batches) == 2
+    numbers, _ = epoch(batches)
+    assert len(set(numbers)) == 40
+
+
+@slow
+def test_batches_are_augmented_anew_in_each_epoch(images, digits):
+    few = images[:20], digits[:20]
+    batches = augmented_batches(*few, batch_size=20)
+    first, first_digits = batches[0]
+    batches.on_epoch_end()
+    second, second_digits = batches[0]
+    assert not np.isin(first.sum(axis=(1, 2)), second.sum(axis=(1, 2))).any()
+    again, _ = augmented_batches(*few, batch_size=20)[0]
+    np.testing.assert_array_equal(first, again)
+    other, _ = augmented_batches(*few, batch_size=20, seed=1)[0]
+    assert (other != first).any()
+    assert sorted(first_digits) == sorted(second_digits)
+
+
+# The schedule
+
+
+@slow
+@pytest.mark.parametrize("steps", [100, 1001])
+def test_the_rate_climbs_for_a_quarter_and_falls_to_nothing(steps):
+    schedule = one_cycle(steps, peak=0.02)
+    rates = np.array([float(schedule(step)) for step in range(steps + 1)])
+    assert rates[0] == pytest.approx(0.002)
+    assert rates.argmax() == steps // 4
+    assert rates.max() == pytest.approx(0.02)
+    assert rates[-1] == pytest.approx(0, abs=1e-6)
+    assert (np.diff(rates)[: steps // 4] > 0).all()
+    assert (np.diff(rates)[steps // 4 :] < 0).all()
+
+
+# The recipes
+
+
+@pytest.fixture
+def small_data(monkeypatch, images, digits):
+    """Hold 100 of 300 images back; there are no test images."""
+    monkeypatch.setattr(training, "VALIDATION", 100)
+    return ((images * 255).astype(np.uint8), digits), None
+
+
+@slow
+def test_quick_trains_and_keeps_to_its_images(monkeypatch, small_data):
+    import keras
+
+    keras.utils.set_random_seed(0)
+    given, make_batches = [], training.augmented_batches
+
+    def batches(images, digits):
+        given.append((images, digits))
+        return make_batches(images, digits, batch_size=32)
+
+    monkeypatch.setattr(training, "augmented_batches", batches)
+    ends = []
+    callback = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: ends.append(dict(logs))
+    )
+    model, history = training.RECIPES["quick"](small_data, 8, [callback])
+
+    # It trains on all images but those held back, and on the rare styles.
+    [(images, digits)] = given
+    (x_train, y_train), _ = small_data
+    np.testing.assert_allclose(images[:200] * 255, x_train[:200], atol=1e-4)
+    np.testing.assert_array_equal(digits[:200], y_train[:200])
+    assert len(images) == len(digits) == 230
+
+    assert model.count_params() == networks.build_cnn().count_params()
+    names = ["accuracy", "learning_rate", "loss", "val_accuracy", "val_loss"]
+    assert sorted(history) == names
+    assert all(len(values) == 8 for values in history.values())
+    # What the callbacks of the caller are told is what is returned.
+    assert [end["learning_rate"] for end in ends] == history["learning_rate"]
+    assert history["learning_rate"][-1] == pytest.approx(0, abs=1e-6)
+    assert history["loss"][-1] < 0.7 * history["loss"][0]
+    # It validates on what was held back, as it is.
+    held_back = x_train[200:].astype(np.float32) / 255
+    loss, accuracy = model.evaluate(held_back, y_train[200:], verbose=0)
+    assert history["val_loss"][-1] == pytest.approx(loss, rel=1e-3)
+    assert history["val_accuracy"][-1] == pytest.approx(accuracy, abs=1e-6)
+
+
+@slow
+def test_classic_validates_with_the_test_images(images, digits):
+    pixels = (images * 255).astype(np.uint8)
+    loaded = (pixels[:200], digits[:200]), (pixels[200:], digits[200:])
+    model, history = training.RECIPES["classic"](loaded, epochs=1)
+    assert model.count_params() > 2_000_000
+    assert history["learning_rate"] == [pytest.approx(0.001)]
+    held_back = pixels[200:].astype(np.float32) / 255
+    _, accuracy = model.evaluate(held_back, digits[200:], verbose=0)
+    assert history["val_accuracy"][-1] == pytest.approx(accuracy, abs=1e-6)
+
+
+# Live curves
+
+
+class Screen:
+    """What a notebook shows: displays, and how often each was updated."""
+
+    def __init__(self):
+        self.shown, self.updates = [], []
+
+    def display(self, figure, display_id):
+        assert display_id
+        self.shown.append(figure)
+        return self
+
+    def update(self, figure):
+        self.updates.append(figure)
+
+
+@pytest.fixture
+def screen(monkeypatch):
+    screen = Screen()
+    monkeypatch.setattr("IPython.display.display", screen.display)
+    yield screen
+    assert plt.get_fignums() == []  # none is shown a second time
+
+
+def train_by_hand(curves, losses, on_batch=lambda: None):
+    """Call what Keras calls; the losses of batches are ``(epochs, steps)``."""
+    curves.set_params({"epochs": losses.shape[0], "steps": losses.shape[1]})
+    curves.on_train_begin()
+    for number, of_epoch in enumerate(losses):
+        curves.on_epoch_begin(number)
+        for i in range(len(of_epoch)):
+            mean = of_epoch[: i + 1].mean()  # Keras tells the mean so far
+            on_batch()
+            curves.on_train_batch_end(i, {"loss": mean, "accuracy": 1 - mean})
+        logs = {"loss": mean, "accuracy": 1 - mean}
+        logs |= {"val_loss": number + 0.5, "val_accuracy": 0.5}
+        curves.on_epoch_end(number, logs)
+    curves.on_train_end()
+
+
+@slow
+def test_live_curves_take_each_batch_for_itself(screen):
+    losses = np.random.default_rng(0).random((3, 10))
+    curves = progress.live_curves()
+    train_by_hand(curves, losses)
+    np.testing.assert_allclose(curves.history["loss"], losses.ravel())
+    np.testing.assert_allclose(curves.history["accuracy"], 1 - losses.ravel())
+    np.testing.assert_allclose(curves.history["epoch"], np.arange(1, 31) / 10)
+    assert curves.validation["epoch"] == [1, 2, 3]
+    assert curves.validation["val_loss"] == [0.5, 1.5, 2.5]
+
+
+@slow
+def test_live_curves_of_long_epochs_are_means_of_forty_parts(screen):
+    losses = np.random.default_rng(0).random((2, 430))
+    curves = progress.live_curves()
+    train_by_hand(curves, losses)
+    ends = np.rint(np.array(curves.history["epoch"]) * 430).astype(int)
+    assert 70 <= len(ends) <= 80
+    begins = [0, *ends[:-1]]
+    expected = [
+        losses.ravel()[begin:end].mean()
+        for begin, end in zip(begins, ends, strict=True)
+    ]
+    np.testing.assert_allclose(curves.history["loss"], expected)
+    assert {430, 860} <= set(ends.tolist())  # no part reaches over two epochs
+
+
+@slow
+def test_live_curves_leave_one_picture(screen):
+    train_by_hand(progress.live_curves(), np.ones((2, 5)))
+    [figure] = screen.shown
+    assert screen.updates
+    assert all(updated is figure for updated in screen.updates)
+    assert [ax.get_ylabel() for ax in figure.axes] == ["loss", "accuracy"]
+    assert figure.get_suptitle().startswith("epoch 2 of 2, ")
+    assert "left" not in figure.get_suptitle()  # it is over
+    for ax in figure.axes:
+        training_line, validation_line = ax.get_lines()
+        assert len(training_line.get_xdata()) == 10
+        assert list(validation_line.get_xdata()) == [1, 2]
+
+
+@slow
+def test_live_curves_cost_little(screen, monkeypatch):
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: clock.now))
+
+    def second():
+        clock.now += 1
+
+    def slowly(figure):
+        clock.now += 0.5
+
+    monkeypatch.setattr(screen, "update", slowly)
+    train_by_hand(progress.live_curves(), np.ones((10, 40)), second)
+    drawing = clock.now - 400
+    assert 0.01 < drawing / clock.now < 0.03  # a fiftieth
+
+
+@slow
+def test_live_curves_while_keras_trains(screen, small_data):
+    curves = progress.live_curves()
+    training.quick(small_data, epochs=3, callbacks=[curves])
+    assert len(screen.shown) == 1
+    assert curves.history["epoch"][-1] == 3
+    assert curves.validation["epoch"] == [1, 2, 3]
+    values = curves.history["loss"] + curves.history["accuracy"]
+    assert np.isfinite(values).all()
