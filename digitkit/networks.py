@@ -44,7 +44,7 @@ def build_cnn():
 
 
 def build_classic_cnn():
-    """Build the network of the classic tutorial: 2 380 042 parameters.
+    """Build the network of the classic tutorial: 2 380 938 parameters.
 
     Its shape is that of Keras' first MNIST example (``mnist_cnn.py``, 2015) with 256
     units in the dense layer; reads and gives what `build_cnn`'s does.

@@ -20,7 +20,7 @@ def live_curves():
             self.fig, self.axes = plt.subplots(1, 2, figsize=(8, 3))
             plt.close(self.fig)  # shown by its display alone
             self.history = {"epoch": [], "loss": [], "accuracy": []}
-            self.validation = {"epoch": [], "val_loss": [], "val_accuracy": []}
+            self.history |= {"val_loss": [], "val_accuracy": []}
             self.handle = display(self.fig, display_id=True)
             self.begun, self.next_draw, self.epoch = time.monotonic(), 0, 0
 
@@ -42,10 +42,9 @@ def live_curves():
                 self.draw()
 
         def on_epoch_end(self, epoch, logs=None):
-            if "val_loss" in logs:
-                self.validation["epoch"].append(epoch + 1)
-                for name in ("val_loss", "val_accuracy"):
-                    self.validation[name].append(logs[name])
+            for name in ("val_loss", "val_accuracy"):
+                if name in logs:
+                    self.history[name].append(logs[name])
 
         def on_train_end(self, logs=None):
             self.draw()
@@ -60,7 +59,7 @@ def live_curves():
             )
             for ax, name in zip(self.axes, ("loss", "accuracy"), strict=True):
                 ax.clear()
-                plot_history(self.history | self.validation, name, ax)
+                plot_history(self.history, name, ax)
             self.handle.update(self.fig)
             self.next_draw = time.monotonic() + 50 * (time.monotonic() - begun)
 

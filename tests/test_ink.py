@@ -23,6 +23,7 @@ LOOP = [(3 + 3 * math.cos(t / 9), 3 + 3 * math.sin(t / 9)) for t in range(57)]
 NINE = [[*LOOP, (5, 10)]]
 CENTRE = 14  # in pixels from 0: where MNIST's images have theirs, see below
 
+patient = settings(deadline=None)  # the machine may be busy with something else
 whole = st.integers(-50, 50)
 points = st.tuples(whole, whole)
 drawings = st.lists(st.lists(points, min_size=1, max_size=8), min_size=1, max_size=4)
@@ -77,6 +78,7 @@ def test_a_blank_page_gives_zeros(strokes, fit):
     assert not image.any()
 
 
+@patient
 @given(drawings)
 def test_ink_fills_the_box_round_its_centre_of_mass(strokes):
     image = to_image(strokes)
@@ -100,6 +102,7 @@ def test_mnist_s_own_images_are_centred_already():
     assert same.mean() > 0.99
 
 
+@patient
 @given(drawings, st.integers(-9, 9), whole, whole)
 def test_moving_and_scaling_a_drawing_does_not_change_its_image(strokes, power, x, y):
     scale = 2.0**power
@@ -107,6 +110,7 @@ def test_moving_and_scaling_a_drawing_does_not_change_its_image(strokes, power, 
     np.testing.assert_allclose(to_image(moved), to_image(strokes), atol=1e-4)
 
 
+@patient
 @given(drawings)
 def test_points_given_twice_change_nothing(strokes):
     doubled = [[point for point in stroke for _ in (0, 1)] for stroke in strokes]
@@ -115,6 +119,7 @@ def test_points_given_twice_change_nothing(strokes):
     )
 
 
+@patient
 @given(st.lists(st.lists(st.tuples(anywhere, anywhere), max_size=4), max_size=3))
 def test_any_finite_strokes_give_an_image(strokes):
     image = to_image(strokes)
@@ -122,6 +127,7 @@ def test_any_finite_strokes_give_an_image(strokes):
     assert image.any() == any(strokes)
 
 
+@patient
 @given(
     st.lists(st.tuples(st.integers(0, 27), st.integers(0, 27)), min_size=1, max_size=30)
 )
@@ -357,6 +363,17 @@ def test_a_truncated_picture_is_an_error(tmp_path, name, keep):
     assert "\n" not in str(caught.value)
 
 
+def test_a_picture_with_a_damaged_header_is_an_error(tmp_path):
+    path = tmp_path / "digit.png"
+    picture(SEVEN).save(path)
+    content = bytearray(path.read_bytes())
+    content[11] = 12  # the length of the header, which is 13
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="no picture that can be read") as caught:
+        picture_to_image(path)
+    assert str(path) in str(caught.value)
+
+
 @pytest.mark.parametrize("content", [b"", b"seven", b"\x89PNG\r\n\x1a\n", bytes(999)])
 def test_what_is_no_picture(tmp_path, content):
     path = tmp_path / "digit.png"
@@ -373,7 +390,7 @@ def test_no_file_and_a_folder(tmp_path):
         picture_to_image(tmp_path)
 
 
-@settings(deadline=None, max_examples=100)
+@patient
 @given(st.data())
 def test_damaged_pictures_give_an_error_or_an_image(tmp_path_factory, draws):
     path = tmp_path_factory.mktemp("damaged") / "digit.png"

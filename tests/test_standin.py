@@ -42,7 +42,7 @@ def test_a_style_gives_images_of_one_digit(digit, style, table):
     mass = images.sum(axis=(1, 2))
     assert mass.min() > 10  # pixels of ink: a thin 1 has that
     assert mass.max() < 300  # four in ten are paper at least
-    assert images.max(axis=(1, 2)).min() > 0.6  # a thin line may lie between pixels
+    assert images.max(axis=(1, 2)).min() > 0.4  # a thin line may lie between pixels
     pixels = np.arange(28)
     for axis in (1, 2):
         centre = images.sum(axis=axis) @ pixels / mass

@@ -305,16 +305,17 @@ def screen(monkeypatch):
     assert plt.get_fignums() == []  # none is shown a second time
 
 
-def train_by_hand(curves, losses, on_batch=lambda: None):
+def train_by_hand(curves, losses, on_batch=lambda: None, at_once=1):
     """Call what Keras calls; the losses of batches are ``(epochs, steps)``."""
     curves.set_params({"epochs": losses.shape[0], "steps": losses.shape[1]})
     curves.on_train_begin()
     for number, of_epoch in enumerate(losses):
         curves.on_epoch_begin(number)
-        for i in range(len(of_epoch)):
-            mean = of_epoch[: i + 1].mean()  # Keras tells the mean so far
+        for i in range(0, len(of_epoch), at_once):
+            mean = of_epoch[: i + at_once].mean()  # Keras tells the mean so far
             on_batch()
-            curves.on_train_batch_end(i, {"loss": mean, "accuracy": 1 - mean})
+            last = i + at_once - 1  # Keras counts on, past the end of the epoch
+            curves.on_train_batch_end(last, {"loss": mean, "accuracy": 1 - mean})
         logs = {"loss": mean, "accuracy": 1 - mean}
         logs |= {"val_loss": number + 0.5, "val_accuracy": 0.5}
         curves.on_epoch_end(number, logs)
@@ -329,8 +330,8 @@ def test_live_curves_take_each_batch_for_itself(screen):
     np.testing.assert_allclose(curves.history["loss"], losses.ravel())
     np.testing.assert_allclose(curves.history["accuracy"], 1 - losses.ravel())
     np.testing.assert_allclose(curves.history["epoch"], np.arange(1, 31) / 10)
-    assert curves.validation["epoch"] == [1, 2, 3]
-    assert curves.validation["val_loss"] == [0.5, 1.5, 2.5]
+    assert curves.history["val_loss"] == [0.5, 1.5, 2.5]
+    assert curves.history["val_accuracy"] == [0.5, 0.5, 0.5]
 
 
 @slow
@@ -350,6 +351,17 @@ def test_live_curves_of_long_epochs_are_means_of_forty_parts(screen):
 
 
 @slow
+def test_live_curves_of_batches_that_keras_runs_at_once(screen):
+    losses = np.random.default_rng(0).random((2, 50))
+    curves = progress.live_curves()
+    train_by_hand(curves, losses, at_once=20)
+    parts = [part for one in losses for part in (one[:20], one[20:40], one[40:])]
+    expected = [part.mean() for part in parts]
+    np.testing.assert_allclose(curves.history["loss"], expected)
+    np.testing.assert_allclose(curves.history["epoch"], [0.4, 0.8, 1, 1.4, 1.8, 2])
+
+
+@slow
 def test_live_curves_leave_one_picture(screen):
     train_by_hand(progress.live_curves(), np.ones((2, 5)))
     [figure] = screen.shown
@@ -360,8 +372,8 @@ def test_live_curves_leave_one_picture(screen):
     assert "left" not in figure.get_suptitle()  # it is over
     for ax in figure.axes:
         training_line, validation_line = ax.get_lines()
-        assert len(training_line.get_xdata()) == 10
-        assert list(validation_line.get_xdata()) == [1, 2]
+        np.testing.assert_allclose(training_line.get_xdata(), np.arange(1, 11) / 5)
+        np.testing.assert_array_equal(validation_line.get_xdata(), [1, 2])
 
 
 @slow
@@ -387,6 +399,6 @@ def test_live_curves_while_keras_trains(screen, small_data):
     training.quick(small_data, epochs=3, callbacks=[curves])
     assert len(screen.shown) == 1
     assert curves.history["epoch"][-1] == 3
-    assert curves.validation["epoch"] == [1, 2, 3]
+    assert len(curves.history["val_accuracy"]) == 3
     values = curves.history["loss"] + curves.history["accuracy"]
     assert np.isfinite(values).all()
