@@ -29,10 +29,11 @@ _NAMES = {  # by the notebook that brings them
     "accuracy_by_digit": "scoring",
     "plot_accuracy_by_digit": "plots",
     "plot_history": "plots",  # 03
+    "STYLE": "plots",
     "DrawingPad": "drawing_pad",  # 04
     "predictor": "networks",
     "to_image": "ink",
-    "picture_to_image": "ink",
+    "picture_to_image": "pictures",
     "draw_strokes": "standin",
     "show_strokes": "plots",
     "plot_probabilities": "plots",

@@ -10,7 +10,7 @@ import time
 import warnings
 from pathlib import Path
 
-from . import data, ink, networks, places, runtime, training
+from . import data, networks, pictures, places, runtime, training
 
 HELP = """\
 Train a network to read handwritten digits, and read pictures with it.
@@ -83,7 +83,7 @@ def predict(arguments):
     images, status = [], 0
     for path in arguments.files:
         try:
-            images.append((path, ink.picture_to_image(path)))
+            images.append((path, pictures.picture_to_image(path)))
         except (OSError, ValueError) as error:
             status = _tell(error)
     if images:

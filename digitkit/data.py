@@ -1,6 +1,5 @@
 """Load MNIST, or the stand-in where MNIST cannot be had."""
 
-import gzip
 import hashlib
 import os
 import sys
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from . import ink, standin
+from .files import ARRAYS, read_arrays
 from .places import cache_folder, replacing
 
 MNIST_URL = (
@@ -18,9 +18,6 @@ MNIST_URL = (
 )
 MNIST_NPZ_SHA256 = "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"
 MNIST_ARRAYS_SHA256 = "06b0d1f124c4e5fa796686ade41a9b778edacc8622f2195a352ef479ad44fc16"
-ARRAYS = ("x_train", "y_train", "x_test", "y_test")
-IDX_NAMES = ("train-images", "train-labels", "t10k-images", "t10k-labels")
-LARGEST = 2_000_000  # images in one file; more is a damaged header
 SECONDS = 15  # without a byte, after which a download is given up
 
 _last_source = None
@@ -62,7 +59,7 @@ def load_mnist(source=None):
     named = source or os.environ.get("DIGITKIT_DATA")
     if named:
         found = Path(named)
-        arrays = _read(found)
+        arrays = read_arrays(found)
         told = str(found)
     else:
         arrays, told = _mnist_or_standin()
@@ -116,7 +113,7 @@ def _mnist_or_standin():
             )
     if hashlib.sha256(cached.read_bytes()).hexdigest() != MNIST_NPZ_SHA256:
         raise ValueError(f"{cached} is not MNIST by its checksum: delete it, run again")
-    return _read(cached), str(cached)
+    return read_arrays(cached), str(cached)
 
 
 def _download(path):
@@ -133,7 +130,7 @@ def _standin():
     sources = Path(standin.__file__).read_bytes() + Path(ink.__file__).read_bytes()
     cached = cache_folder() / f"standin-{zlib.crc32(sources):08x}.npz"
     try:
-        return _read(cached)
+        return read_arrays(cached)
     except (FileNotFoundError, ValueError):
         pass  # not drawn yet, or damaged
     (x_train, y_train), (x_test, y_test) = standin.draw_data_set()
@@ -144,87 +141,3 @@ def _standin():
     except OSError:
         pass  # a cache saves time only
     return arrays
-
-
-def _read(path):
-    """Read the four arrays from an npz file or a folder, checked."""
-    if path.is_dir():
-        if (path / "mnist.npz").exists():
-            return _read(path / "mnist.npz")
-        arrays = [_read_idx(_idx_file(path, name)) for name in IDX_NAMES]
-    elif path.exists():
-        arrays = _read_npz(path)
-    else:
-        raise FileNotFoundError(
-            f"{path} does not exist: expected mnist.npz, or a folder with it or with "
-            "the four IDX files"
-        )
-    for images, digits in (arrays[:2], arrays[2:]):
-        fits = (
-            images.ndim == 3
-            and images.shape[1:] == (28, 28)
-            and images.dtype == np.uint8
-            and digits.shape == images.shape[:1]
-            and digits.size > 0
-            and digits.dtype.kind in "iu"
-        )
-        if not fits:
-            raise ValueError(
-                f"{path} does not fit: expected uint8 images (n, 28, 28) and n integer "
-                f"digits, received {images.dtype} {images.shape} and {digits.dtype} "
-                f"{digits.shape}"
-            )
-        if digits.min() < 0 or digits.max() > 9:
-            raise ValueError(
-                f"{path} has labels from {digits.min()} to {digits.max()}: "
-                "expected digits from 0 to 9"
-            )
-    x_train, y_train, x_test, y_test = arrays
-    return x_train, y_train.astype(np.uint8), x_test, y_test.astype(np.uint8)
-
-
-def _read_npz(path):
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            return [np.ascontiguousarray(archive[name]) for name in ARRAYS]
-    except Exception as error:  # damaged bytes make NumPy raise nearly anything
-        raise ValueError(
-            f"{path} is damaged or no npz file with {', '.join(ARRAYS)} "
-            f"({type(error).__name__}): fetch it again"
-        ) from error
-
-
-def _idx_file(folder, name):
-    kind = "idx3" if "images" in name else "idx1"
-    for dot in "-.":
-        for end in (".gz", ""):
-            path = folder / f"{name}{dot}{kind}-ubyte{end}"
-            if path.exists():
-                return path
-    raise FileNotFoundError(
-        f"{folder} has no {name}-{kind}-ubyte(.gz): expected mnist.npz or the four "
-        "IDX files of MNIST"
-    )
-
-
-def _read_idx(path):
-    """Read one IDX file: big-endian magic number and sizes, then the bytes."""
-    dimensions = 3 if "idx3" in path.name else 1
-    opened = gzip.open if path.suffix == ".gz" else open
-    try:
-        with opened(path, "rb") as file:
-            header = np.frombuffer(file.read(4 + 4 * dimensions), ">u4").tolist()
-            if header[0] != 0x800 + dimensions or not 0 < header[1] <= LARGEST:
-                raise ValueError("its header is not MNIST's")
-            if dimensions == 3 and header[2:] != [28, 28]:
-                raise ValueError(f"its images are {header[2:]}, not 28x28")
-            expected = header[1] * (784 if dimensions == 3 else 1)
-            content = file.read(expected + 1)
-    except (OSError, EOFError, IndexError, ValueError, zlib.error) as error:
-        raise ValueError(f"{path} is damaged ({error}): fetch it again") from error
-    if len(content) != expected:
-        raise ValueError(
-            f"{path} is damaged: its header promises {expected} bytes of data, it has "
-            f"{'more' if len(content) > expected else len(content)}; fetch it again"
-        )
-    return np.frombuffer(content, np.uint8).reshape(header[1:])

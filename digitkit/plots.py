@@ -44,7 +44,7 @@ def show_images(images, titles=None, columns=10, size=0.8):
     for ax in axes.flat:
         ax.axis("off")
     for i, (ax, image) in enumerate(zip(axes.flat, images, strict=False)):
-        ax.imshow(image, cmap=PAPER_AND_INK, vmin=0)
+        ax.imshow(image, cmap=PAPER_AND_INK, vmin=0, interpolation="nearest")
         if titles is not None:
             ax.set_title(titles[i], fontsize=9)
     return fig

@@ -77,18 +77,11 @@ RARE = {
     9: "60 21 24 54 73 71 76 69 28, 72 40 22 44 73 72 77 59 17",
 }
 # Never trained on: for measuring how a network reads a hand that is new to it.
-UNSEEN = {
-    0: "70 92 96 59 17 13 40 80",
-    1: "33 50 50 59|39 79",
-    2: "13 40 82 56 07 19 58 99",
-    3: "10 90 90 54 85 97 59 18",
-    4: "40 16 16 96|73 78",
-    5: "91 31 24 54 85 78 39 09",
-    6: "40 03 08 59 87 64 25 07",
-    7: "02 10 80 80 55 49|34 84",
-    8: "60 20 13 55 88 59 18 26 73 80 50",
-    9: "71 30 13 35 73 81 88 59 27",
-}
+UNSEEN = """70 92 96 59 17 13 40 80, 33 50 50 59|39 79, 13 40 82 56 07 19 58 99,
+    10 90 90 54 85 97 59 18, 40 16 16 96|73 78, 91 31 24 54 85 78 39 09,
+    40 03 08 59 87 64 25 07, 02 10 80 80 55 49|34 84,
+    60 20 13 55 88 59 18 26 73 80 50, 71 30 13 35 73 81 88 59 27"""
+UNSEEN = dict(enumerate(UNSEEN.split(",")))  # one for each digit
 TRAIN_COUNTS = (5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949)  # MNIST's
 TEST_COUNTS = (980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009)
 
@@ -111,7 +104,7 @@ def draw_data_set(seed=0):
 
 
 def draw_images(digits, seed, styles=STYLES):
-    """Draw one image of each digit.
+    """Draw an image of each digit: ``draw_images([7], 1, {7: "00 90 90 39"})``, say.
 
     Parameters
     ----------
@@ -122,11 +115,6 @@ def draw_images(digits, seed, styles=STYLES):
     Returns
     -------
     (n, 28, 28) uint8, 0 paper to 255 ink.
-
-    Examples
-    --------
-    >>> draw_images([7, 7, 7], seed=1, styles={7: "00 90 90 39"}).shape
-    (3, 28, 28)
     """
     rng = np.random.default_rng(seed)
     images = np.zeros((len(digits), ink.SIZE, ink.SIZE), np.uint8)
@@ -140,19 +128,13 @@ def draw_images(digits, seed, styles=STYLES):
 
 
 def draw_strokes(digits, seed, styles=UNSEEN):
-    """Draw each digit as strokes, as a person would on the pad.
+    """Draw each digit as strokes, by default in styles no network was trained on.
 
-    Parameters are those of `draw_images`; by default in styles that no network has
-    been trained on.
+    Parameters are those of `draw_images`.
 
     Returns
     -------
-    list of drawings; a drawing is a list of strokes, a stroke ``(p, 2)``.
-
-    Examples
-    --------
-    >>> [stroke.shape[1] for stroke in draw_strokes([4], seed=1)[0]]
-    [2, 2]
+    list of list of (p, 2), the strokes of each drawing
     """
     drawings = [None] * len(digits)
     for chosen, strokes in _write(digits, np.random.default_rng(seed), styles):
@@ -164,14 +146,13 @@ def draw_strokes(digits, seed, styles=UNSEEN):
 def _write(digits, rng, styles):
     """Yield positions among `digits`, and their strokes, each ``(n, p, 2)``."""
     digits = np.asarray(digits)
-    share = rng.random(len(digits))  # decides the style
+    luck = rng.random(len(digits))  # decides the style
     for digit in np.unique(digits).tolist():
         if digit not in styles:
             raise ValueError(f"there is no style for {digit}: expected {list(styles)}")
         lines = styles[digit].split(",")
         for i, style in enumerate(lines):
-            chosen = (digits == digit) & ((share * len(lines)).astype(int) == i)
-            chosen = np.flatnonzero(chosen)
+            chosen = np.flatnonzero((digits == digit) & (luck * len(lines) // 1 == i))
             for start in range(0, len(chosen), 200):
                 few = chosen[start : start + 200]
                 yield few, _hand(style, len(few), rng)
@@ -196,9 +177,8 @@ def _hand(style, n, rng):
 def _spline(control):
     """Return the matrix ``(p, k)`` from `k` control points to even points on the curve.
 
-    A uniform quadratic B-spline (de Boor, "A Practical Guide to Splines", 1978): it
-    stays within the polygon of its control points, begins at the first, ends at the
-    last.
+    A uniform quadratic B-spline (de Boor, "A Practical Guide to Splines", 1978), which
+    begins at the first point and ends at the last.
     """
     k = len(control)
 

@@ -96,7 +96,7 @@ def augmented_batches(images, digits, batch_size=128, seed=0):
 
 
 def one_cycle(steps, peak=0.004):
-    """Return a learning rate that climbs to `peak` for a quarter of `steps`, then falls.
+    """Return a rate that climbs to `peak` for a quarter of `steps`, then falls.
 
     After Smith and Topin, "Super-Convergence" (2018); with Keras' `CosineDecay`.
     """

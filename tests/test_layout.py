@@ -23,11 +23,14 @@ KERAS = {"keras"}
 TABLE = {
     "__init__": (set(), set()),  # names are loaded on first use, by importlib
     "places": (set(), set()),
-    "ink": ({"numpy", "PIL"}, set()),
+    "ink": ({"numpy"}, set()),
+    # Apart from ink and data, which would be too long for one sitting with them.
+    "pictures": ({"numpy", "PIL", "ink"}, set()),
+    "files": ({"numpy"}, set()),
     "standin": ({"numpy", "ink"}, set()),
     # No keras: its get_file has no time-out, and importing TensorFlow to read a file
     # costs seconds. ink: the stand-in's cache is named by the sources that draw it.
-    "data": ({"numpy", "places", "standin", "ink"}, set()),
+    "data": ({"numpy", "places", "standin", "ink", "files"}, set()),
     "networks": ({"numpy", "places"}, KERAS),
     "scoring": ({"numpy"}, {"sklearn"}),
     "plots": ({"numpy", "matplotlib"}, set()),
@@ -35,8 +38,8 @@ TABLE = {
     "progress": ({"numpy", "matplotlib", "plots"}, KERAS | {"IPython"}),
     # data: the stand-in's digits that are mixed in are scaled as the others are.
     "training": (
-        {"numpy", "networks", "places", "plots", "standin", "data"},
-        KERAS | {"IPython", "progress"},
+        {"numpy", "networks", "standin", "data"},
+        KERAS,
     ),
     "inside": ({"numpy"}, KERAS | {"tensorflow"}),  # gradients: keras.ops has none
     "drawings": ({"numpy", "ink", "places"}, set()),

@@ -1,0 +1,81 @@
+"""Turn a picture file into an image as MNIST's were made."""
+
+import numpy as np
+from PIL import Image, ImageFilter, ImageOps
+
+from .ink import BOX, RADIUS, SIZE, move_to_centre
+
+LARGEST_PICTURE = 50_000_000  # pixels
+
+
+def picture_to_image(path):
+    """Read a picture of one digit, dark on light or light on dark, as an image.
+
+    Parameters
+    ----------
+    path : path of a PNG, JPEG or any file that Pillow reads, of any size
+
+    Returns
+    -------
+    ``(28, 28)`` float32, made as `to_image` makes its own; zeros if blank.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If there is no such file, or it is no picture, damaged or too large.
+    """
+    try:
+        with Image.open(path) as picture:
+            if picture.width * picture.height > LARGEST_PICTURE:
+                raise ValueError(
+                    f"{path} claims {picture.width} x {picture.height} pixels: "
+                    f"expected at most {LARGEST_PICTURE}; save it smaller"
+                )
+            picture = ImageOps.exif_transpose(picture).convert("RGBA")
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path} does not exist") from None
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ValueError(
+            f"{path} is no picture that can be read ({error}): save it as PNG or JPEG"
+        ) from error
+    picture.thumbnail((800, 800))
+    return _gray_to_image(_paper_and_ink(picture))
+
+
+def _paper_and_ink(picture):
+    """Return an ``(h, w)`` array from 0, paper, to 1, ink, of an RGBA picture."""
+    opacity = np.asarray(picture.getchannel("A"), np.float32) / 255
+    gray = np.asarray(picture.convert("L"), np.float32) / 255
+    if opacity.min() < 0.5 < opacity.max() and np.ptp(gray[opacity > 0.5]) < 0.5:
+        return opacity  # one colour on nothing: the ink is what is not transparent
+    gray = gray * opacity + 1 - opacity
+    border = np.concatenate([gray[0], gray[-1], gray[:, 0], gray[:, -1]])
+    away = np.abs(gray - np.median(border))  # the paper is what the border is
+    if away.max() < 0.1:
+        return np.zeros_like(gray)
+    return np.clip((away / away.max() - 0.25) * 2, 0, 1)  # without noise and shade
+
+
+def _gray_to_image(gray):
+    rows, columns = (np.flatnonzero((gray > 0.5).any(axis=i)) for i in (1, 0))
+    if not rows.size:
+        return np.zeros((SIZE, SIZE), np.float32)
+    gray = gray[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    # A thin line would fade when shrunk: thicken it to the width of MNIST's.
+    dark = np.pad(gray > 0.5, 1)
+    edges = np.count_nonzero(np.diff(dark, axis=0)) + np.count_nonzero(
+        np.diff(dark, axis=1)
+    )
+    width = 2.5 * dark.sum() / edges  # an even line has its area by half its edge
+    wanted = 2 * RADIUS * max(gray.shape) / BOX
+    picture = Image.fromarray((gray * 255).astype(np.uint8))
+    if (more := round((wanted - width) / 2)) > 0:
+        picture = ImageOps.expand(picture, more)
+        picture = picture.filter(ImageFilter.MaxFilter(2 * more + 1))
+    scale = BOX / max(picture.size)
+    size = [max(1, round(side * scale)) for side in picture.size]
+    small = np.asarray(picture.resize(size, Image.Resampling.BOX), np.float32)
+    image = np.zeros((1, SIZE, SIZE), np.float32)
+    top, left = (SIZE - size[1]) // 2, (SIZE - size[0]) // 2
+    image[0, top : top + size[1], left : left + size[0]] = small / max(small.max(), 1)
+    return move_to_centre(image)[0]
