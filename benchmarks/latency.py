@@ -3,7 +3,7 @@
 Drawings of the stand-in's pen, in styles that no network has been trained on, are drawn
 move by move on a `DrawingPad`. The clock runs while `pen_up` does: strokes to image,
 image to ten probabilities, the paper redrawn, the answer's page made. What the browser
-adds is not in it: `python -m pytest -m soak tests/test_browser.py -s` measures that.
+adds is not in it: `python -m pytest -m soak tests/test_browser.py` measures that.
 """
 
 import argparse

@@ -222,11 +222,11 @@ def exercises(notebook):
     answered = answers.read_text("utf-8") if answers.exists() else ""
     numbers = []
     for cell, following in pairwise([*notebook.cells, new_markdown_cell()]):
-        found = re.search(r"^### Exercise (\d+): ", cell.source, re.MULTILINE)
+        found = re.search(r"^### Exercise (\d+): (.+)", cell.source, re.MULTILINE)
         if cell.cell_type == "code" or not found:
             continue
         numbers.append(int(found[1]))
-        if "exercise" not in tags(following):
+        if "exercise" not in tags(following) and "explain" not in found[2]:
             yield cell, "expected a code cell tagged `exercise` after the exercise"
         if not re.search(rf"## Exercise {found[1]}\b", answered):
             yield cell, f"has no `## Exercise {found[1]}` in solutions/{answers.name}"

@@ -293,9 +293,10 @@ def cut(file):
         lambda file: file.write_bytes(b""),
     ],
 )
-def test_pictures_that_are_none_are_refused(capsys, tmp_path, make):
+def test_pictures_that_are_none_are_refused(capsys, tmp_path, recwarn, make):
     make(tmp_path / "digit.png")
     assert "digit.png" in refusal(capsys, "predict", "digit.png")
+    assert not recwarn.list  # a warning would be more lines
 
 
 @pytest.fixture

@@ -181,6 +181,7 @@ CHANGES = [  # a rule, a change to the good notebook, what the rule then says or
     ("exercises", edit("Exercise 2:", "Exercise 3:"), "has the exercises [1, 3, 3]"),
     ("exercises", edit("### Exercise 3", "### Task"), "has the exercises [1, 2]"),
     ("exercises", tag("two = "), "tagged `exercise`"),
+    ("exercises", tag("three = "), None),  # to explain needs no code cell
     ("exercises", edit("Exercise 3:", "Exercise 4:"), "has no `## Exercise 4`"),
     ("summary", edit("- Two.\n- Three.", ""), "has 2 lines"),
     ("summary", edit("[Onward](02_next.ipynb)", "Onward."), "no link onward"),
@@ -282,6 +283,7 @@ def write(path, cells):
     return path
 
 
+@pytest.mark.slow
 def test_refreshed_notebooks_are_normalised_and_pass_nbval(tmp_path, refresh):
     path = write(tmp_path / "notebooks/lesson.ipynb", CELLS)
     assert refresh(path) == []

@@ -167,6 +167,21 @@ def test_a_doubled_point_is_a_corner_and_the_pen_stays_within_its_points():
     assert np.hypot(*(curve - [9, 0]).T).min() > 1
 
 
+def turns(stroke):
+    """Return by how many degrees the pen turns at each point of a stroke."""
+    x, y = np.diff(stroke, axis=0).T
+    return np.abs(np.degrees(np.diff(np.unwrap(np.arctan2(y, x)))))
+
+
+def test_the_hand_wobbles_but_keeps_its_corners():
+    lines = draw_strokes([1] * 50, 0, {1: "00 30 60 90"})
+    assert min(turns(stroke).sum() for (stroke,) in lines) > 2  # none is straight
+    corners = draw_strokes([7] * 200, 0, {7: "00 90 90 99"})
+    assert min(turns(stroke).max() for (stroke,) in corners) > 35
+    curves = draw_strokes([7] * 200, 0, {7: "00 90 99"})
+    assert np.median([turns(stroke).max() for (stroke,) in curves]) < 15
+
+
 def test_the_pen_goes_evenly():
     zigzag = np.array([[0, 0], [9, 3], [0, 6], [9, 9]], float)
     steps = np.hypot(*np.diff(standin._spline(zigzag) @ zigzag, axis=0).T)
