@@ -20,14 +20,13 @@ _NAMES = {  # by the notebook that brings them
     "build_cnn": "networks",
     "save_network": "networks",
     "load_network": "networks",
-    "augment": "training",
-    "augmented_batches": "training",
-    "add_rare_styles": "training",
+    "augment": "augmentation",
+    "augmented_batches": "augmentation",
+    "add_rare_styles": "augmentation",
     "one_cycle": "training",
     "live_curves": "progress",
     "work_folder": "places",
     "accuracy_by_digit": "scoring",
-    "plot_accuracy_by_digit": "plots",
     "plot_history": "plots",  # 03
     "STYLE": "plots",
     "DrawingPad": "drawing_pad",  # 04

@@ -1,6 +1,7 @@
 """Load MNIST, or the stand-in where MNIST cannot be had."""
 
 import hashlib
+import http.client
 import os
 import sys
 import urllib.request
@@ -83,7 +84,15 @@ def data_source():
 
 
 def to_unit(images):
-    """Scale uint8 images, 0 to 255, to float32 from 0 (paper) to 1 (ink).
+    """Scale images to what a network reads.
+
+    Parameters
+    ----------
+    images : uint8 of any shape, 0 paper to 255 ink
+
+    Returns
+    -------
+    float32 of the same shape, 0 paper to 1 ink
 
     Examples
     --------
@@ -99,13 +108,18 @@ def to_unit(images):
     return images.astype(np.float32) / 255
 
 
-def _mnist_or_standin():
+def keras_cache():
+    """Return where Keras keeps, or would keep, its download of MNIST."""
     home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
-    cached = home / "datasets" / "mnist.npz"
+    return home / "datasets" / "mnist.npz"
+
+
+def _mnist_or_standin():
+    cached = keras_cache()
     if not cached.exists():
         try:
             _download(cached)
-        except OSError as error:
+        except (OSError, http.client.HTTPException) as error:
             return _standin(), (
                 f"MNIST cannot be fetched here: {error}. To have the real one, bring "
                 "mnist.npz or its four IDX files from a machine with a network and "

@@ -109,4 +109,4 @@ def _read_idx(path):
             f"{path} is damaged: its header promises {expected} bytes of data, it has "
             f"{'more' if len(content) > expected else len(content)}; fetch it again"
         )
-    return np.frombuffer(content, np.uint8).reshape(header[1:])
+    return np.frombuffer(content, np.uint8).reshape(header[1:]).copy()  # writable

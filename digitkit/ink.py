@@ -44,14 +44,19 @@ def to_image(strokes, fit=True, centre=True):
     >>> image.shape, float(image[14, 14]), float(image[14, 2])
     ((28, 28), 1.0, 0.0)
     """
-    strokes = [as_points(stroke) for stroke in strokes if len(stroke)]
+    try:
+        strokes = [as_points(stroke) for stroke in strokes]
+    except TypeError:
+        raise ValueError(f"expected a list of strokes, received {strokes}") from None
+    strokes = [stroke for stroke in strokes if len(stroke)]
     if not strokes:
         return np.zeros((SIZE, SIZE), np.float32)
     if fit:
         scale, offset = fit_to_box(np.concatenate(strokes)[None])
         strokes = [stroke * scale[0] + offset[0] for stroke in strokes]
     else:
-        strokes = [stroke * SIZE - 0.5 for stroke in strokes]
+        # What lies far off the canvas is not seen, and would need many points.
+        strokes = [stroke.clip(-1, 2) * SIZE - 0.5 for stroke in strokes]
     points = np.concatenate([resample(stroke) for stroke in strokes])
     images = draw(points[None])
     return (move_to_centre(images) if centre else images)[0]
@@ -62,7 +67,9 @@ def as_points(stroke):
     try:
         points = np.asarray(stroke, np.float64)
     except (TypeError, ValueError):
-        points = np.empty(0)
+        points = np.empty(())
+    if points.shape == (0,):
+        points = points.reshape(0, 2)
     if points.ndim != 2 or points.shape[1] != 2 or not np.isfinite(points).all():
         raise ValueError(
             "a stroke is a list of (x, y) with finite numbers, as [(0, 0), (3, 4)]; "
@@ -96,8 +103,6 @@ def resample(stroke, spacing=SPACING):
     """Return points along a stroke ``(n, 2)``, at most `spacing` apart."""
     steps = np.hypot(*np.diff(stroke, axis=0).T)
     along = np.concatenate([[0], np.cumsum(steps)])
-    if along[-1] == 0:
-        return stroke[:1]
     even = np.linspace(0, along[-1], int(np.ceil(along[-1] / spacing)) + 1)
     return np.stack([np.interp(even, along, stroke[:, i]) for i in (0, 1)], axis=1)
 

@@ -130,7 +130,8 @@ def load_network(path=None):
             f"{path} holds no Keras network that can be loaded safely "
             f"({type(error).__name__}): train and save it again"
         ) from error
-    if model.output_shape != (None, 10) or np.prod(model.input_shape[1:]) != 784:
+    reads = model.input_shape in ((None, 28, 28), (None, 28, 28, 1))
+    if not reads or model.output_shape != (None, 10):
         raise ValueError(
             f"{path} reads {model.input_shape} and gives {model.output_shape}: "
             "expected 28x28 images and ten probabilities"
@@ -157,10 +158,12 @@ def predictor(model):
 
     def predict(image):
         image = np.asarray(image)
-        if image.shape != (28, 28) or image.dtype.kind != "f":
+        fits = image.shape == (28, 28) and image.dtype.kind == "f"
+        if not fits or not (image.min() >= -0.01 and image.max() <= 1.01):
             raise ValueError(
-                "expected one image of floats from 0 (paper) to 1 (ink), shape "
-                f"(28, 28); received {image.dtype} {image.shape}"
+                "expected an image (28, 28) of floats from 0 (paper) to 1 (ink), "
+                f"received {image.dtype} {image.shape}"
+                + (f" from {image.min()} to {image.max()}" if fits else "")
             )
         batch = image.reshape(1, *model.input_shape[1:]).astype(np.float32)
         return np.asarray(model.predict_on_batch(batch))[0]

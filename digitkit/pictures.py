@@ -26,18 +26,20 @@ def picture_to_image(path):
     """
     try:
         with Image.open(path) as picture:
-            if picture.width * picture.height > LARGEST_PICTURE:
-                raise ValueError(
-                    f"{path} claims {picture.width} x {picture.height} pixels: "
-                    f"expected at most {LARGEST_PICTURE}; save it smaller"
-                )
-            picture = ImageOps.exif_transpose(picture).convert("RGBA")
+            size = picture.size
+            if size[0] * size[1] <= LARGEST_PICTURE:
+                picture = ImageOps.exif_transpose(picture).convert("RGBA")
     except FileNotFoundError:
         raise FileNotFoundError(f"{path} does not exist") from None
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ValueError(
             f"{path} is no picture that can be read ({error}): save it as PNG or JPEG"
         ) from error
+    if size[0] * size[1] > LARGEST_PICTURE:
+        raise ValueError(
+            f"{path} claims {size[0]} x {size[1]} pixels: expected at most "
+            f"{LARGEST_PICTURE} in all; save it smaller"
+        )
     picture.thumbnail((800, 800))
     return _gray_to_image(_paper_and_ink(picture))
 
@@ -57,25 +59,24 @@ def _paper_and_ink(picture):
 
 
 def _gray_to_image(gray):
-    rows, columns = (np.flatnonzero((gray > 0.5).any(axis=i)) for i in (1, 0))
+    """Fit the ink of an ``(h, w)`` array to the box, as wide as MNIST's strokes."""
+    rows, columns = (np.flatnonzero(gray.any(axis=i)) for i in (1, 0))
     if not rows.size:
         return np.zeros((SIZE, SIZE), np.float32)
     gray = gray[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     # A thin line would fade when shrunk: thicken it to the width of MNIST's.
     dark = np.pad(gray > 0.5, 1)
-    edges = np.count_nonzero(np.diff(dark, axis=0)) + np.count_nonzero(
-        np.diff(dark, axis=1)
-    )
-    width = 2.5 * dark.sum() / edges  # an even line has its area by half its edge
+    edge = sum(np.count_nonzero(np.diff(dark, axis=i)) for i in (0, 1))
+    width = 2.5 * dark.sum() / max(edge, 1)  # as notebook 01 measures it
     wanted = 2 * RADIUS * max(gray.shape) / BOX
-    picture = Image.fromarray((gray * 255).astype(np.uint8))
-    if (more := round((wanted - width) / 2)) > 0:
-        picture = ImageOps.expand(picture, more)
-        picture = picture.filter(ImageFilter.MaxFilter(2 * more + 1))
-    scale = BOX / max(picture.size)
-    size = [max(1, round(side * scale)) for side in picture.size]
-    small = np.asarray(picture.resize(size, Image.Resampling.BOX), np.float32)
-    image = np.zeros((1, SIZE, SIZE), np.float32)
-    top, left = (SIZE - size[1]) // 2, (SIZE - size[0]) // 2
-    image[0, top : top + size[1], left : left + size[0]] = small / max(small.max(), 1)
-    return move_to_centre(image)[0]
+    more = max(0, round((wanted - width) / 2))
+    side = max(gray.shape) + 2 * more  # becomes BOX pixels
+    picture = Image.fromarray(np.uint8(gray * 255))
+    picture = ImageOps.expand(picture, more + round(0.7 * side))
+    picture = picture.filter(ImageFilter.MaxFilter(2 * more + 1))
+    whole = side * SIZE / BOX
+    left, top = (picture.width - whole) / 2, (picture.height - whole) / 2
+    box = (left, top, left + whole, top + whole)
+    small = picture.resize((SIZE, SIZE), Image.Resampling.BOX, box=box)
+    image = np.asarray(small, np.float32)[None]
+    return move_to_centre(image / max(image.max(), 1))[0]

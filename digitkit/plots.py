@@ -51,7 +51,18 @@ def show_images(images, titles=None, columns=10, size=0.8):
 
 
 def show_image(image, title="", ax=None):
-    """Show one image large, its pixels numbered by row and column; return the axes."""
+    """Show one image large, its pixels numbered by row and column.
+
+    Parameters
+    ----------
+    image : (28, 28), from 0, paper
+    title : str
+    ax : matplotlib.axes.Axes, optional
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
     ax = ax or _new_axes(3.5, 3.5)
     ax.imshow(image, cmap=PAPER_AND_INK, vmin=0)
     ax.set(title=title, xlabel="column", ylabel="row")
@@ -60,11 +71,17 @@ def show_image(image, title="", ax=None):
 
 
 def show_strokes(strokes, title="", ax=None):
-    """Show strokes as lines in the order in which they were drawn; return the axes.
+    """Show strokes as lines, in the order in which they were drawn.
 
     Parameters
     ----------
     strokes : list of (n, 2), y downwards
+    title : str
+    ax : matplotlib.axes.Axes, optional
+
+    Returns
+    -------
+    matplotlib.axes.Axes
     """
     ax = ax or _new_axes(3.5, 3.5)
     for i, stroke in enumerate(strokes):
@@ -78,7 +95,17 @@ def show_strokes(strokes, title="", ax=None):
 
 
 def plot_counts(counts, ax=None):
-    """Plot how many images there are of each digit, ``(10,)``; return the axes."""
+    """Plot how many images there are of each digit.
+
+    Parameters
+    ----------
+    counts : (10,) integers
+    ax : matplotlib.axes.Axes, optional
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
     ax = ax or _new_axes(6, 2.5)
     ax.bar(range(10), counts)
     ax.set(xlabel="digit", ylabel="images", xticks=range(10))
@@ -86,7 +113,17 @@ def plot_counts(counts, ax=None):
 
 
 def plot_probabilities(probabilities, ax=None):
-    """Plot ten probabilities ``(10,)`` as bars, the largest blue; return the axes."""
+    """Plot ten probabilities as bars, the largest blue.
+
+    Parameters
+    ----------
+    probabilities : (10,) from 0 to 1
+    ax : matplotlib.axes.Axes, optional
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
     ax = ax or _new_axes(4, 2.5)
     top = int(np.argmax(probabilities))
     colours = [BLUE if digit == top else GRAY for digit in range(10)]
@@ -107,7 +144,14 @@ def plot_history(history, quantity="loss", ax=None):
         epoch; ``history["epoch"]`` says when, if not at the end of each epoch.
     quantity : str
         "loss" or "accuracy", say.
+    ax : matplotlib.axes.Axes, optional
+
+    Returns
+    -------
+    matplotlib.axes.Axes
     """
+    if quantity not in history:
+        raise ValueError(f"no {quantity!r} in the history: it has {list(history)}")
     ax = ax or _new_axes(5, 3)
     when = history.get("epoch", np.arange(1, len(history[quantity]) + 1))
     ax.plot(when, history[quantity], "-", label="training")
@@ -117,25 +161,22 @@ def plot_history(history, quantity="loss", ax=None):
         ends = np.arange(1, len(checked) + 1)
         ax.plot(ends, checked, "s--", color=ORANGE, ms=4, label="validation")
     ax.set(xlabel="epoch", ylabel=quantity)
-    if quantity == "accuracy" and min([*history[quantity], *checked]) > 0.9:
-        ax.yaxis.set_major_formatter("{x:.3f}")
+    ax.ticklabel_format(axis="y", useOffset=False)
     ax.legend(loc="best", fontsize=9)
     return ax
 
 
-def plot_accuracy_by_digit(accuracy, ax=None):
-    """Plot the accuracy on each digit, ``(10,)`` from 0 to 1; return the axes."""
-    ax = ax or _new_axes(6, 2.5)
-    ax.plot(range(10), accuracy, "o", ms=8)
-    ax.vlines(range(10), min(accuracy) - 0.01, accuracy, color=GRAY, lw=1)
-    ax.set(xlabel="digit", ylabel="accuracy", xticks=range(10))
-    return ax
-
-
 def plot_confusion(counts, ax=None):
-    """Plot a confusion matrix ``(10, 10)``: true digit on rows; return the axes.
+    """Plot a confusion matrix, its diagonal white so that the mistakes show.
 
-    The diagonal, what was read rightly, is left white so that the mistakes show.
+    Parameters
+    ----------
+    counts : (10, 10) integers, true digit on rows
+    ax : matplotlib.axes.Axes, optional
+
+    Returns
+    -------
+    matplotlib.axes.Axes
     """
     ax = ax or _new_axes(5, 5)
     counts = np.asarray(counts)

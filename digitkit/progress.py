@@ -29,7 +29,8 @@ def live_curves():
 
         def on_train_batch_end(self, batch, logs=None):
             # Keras reports the mean since the epoch began: take the newest part.
-            done, steps = batch + 1, self.params["steps"]
+            steps = self.params["steps"]
+            done = min(batch + 1, steps)  # several steps at once can count past the end
             if done < steps and done - self.seen < steps / 40:
                 return
             self.history["epoch"].append(self.epoch + done / steps)

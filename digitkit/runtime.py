@@ -152,9 +152,7 @@ def _check_tensorflow(machine):
 def _check_data():
     from . import data
 
-    home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
-    cached = home / "datasets" / "mnist.npz"
-    if not os.environ.get("DIGITKIT_DATA") and not cached.exists():
+    if not os.environ.get("DIGITKIT_DATA") and not data.keras_cache().exists():
         return "MNIST is fetched at its first use; without a network, the stand-in", ""
     try:
         with contextlib.redirect_stderr(io.StringIO()) as told:

@@ -19,7 +19,7 @@ def accuracy_by_digit(y_true, predicted):
     >>> accuracy_by_digit([0, 0, 1], [0, 7, 1])[:2].tolist()
     [0.5, 1.0]
     """
-    y_true, predicted = _same_length(y_true, predicted)
+    y_true, predicted = _checked(y_true, predicted)
     seen = np.bincount(y_true, minlength=10)
     right = np.bincount(y_true[y_true == predicted], minlength=10)
     return np.divide(right, seen, out=np.full(10, np.nan), where=seen > 0)
@@ -29,10 +29,18 @@ def confusion(y_true, predicted):
     """Return how often each digit (row) was read as each (column), ``(10, 10)``.
 
     This is `sklearn.metrics.confusion_matrix` for all ten digits.
+
+    Parameters
+    ----------
+    y_true, predicted : (n,) integers from 0 to 9
+
+    Returns
+    -------
+    (10, 10) integers
     """
     from sklearn.metrics import confusion_matrix
 
-    return confusion_matrix(*_same_length(y_true, predicted), labels=range(10))
+    return confusion_matrix(*_checked(y_true, predicted), labels=range(10))
 
 
 def worst_mistakes(y_true, probabilities, n=10):
@@ -51,10 +59,10 @@ def worst_mistakes(y_true, probabilities, n=10):
 
     Examples
     --------
-    >>> worst_mistakes([0, 1], [[0.4, 0.6], [0.2, 0.8]]).tolist()
-    [0]
+    >>> worst_mistakes([3, 7], 0.9 * np.eye(10)[[3, 1]]).tolist()
+    [1]
     """
-    y_true, probabilities = _same_length(y_true, probabilities)
+    y_true, probabilities = _checked(y_true, probabilities, (10,))
     wrong = np.flatnonzero(probabilities.argmax(axis=1) != y_true)
     surest_first = np.argsort(-probabilities[wrong].max(axis=1), kind="stable")
     return wrong[surest_first][:n]
@@ -63,6 +71,12 @@ def worst_mistakes(y_true, probabilities, n=10):
 def calibration(y_true, probabilities, bins=10):
     """Compare how sure the network was with how often it was right.
 
+    Parameters
+    ----------
+    y_true : (n,) integers
+    probabilities : (n, 10)
+    bins : int
+
     Returns
     -------
     confidence, accuracy : (at most bins,) float
@@ -70,7 +84,7 @@ def calibration(y_true, probabilities, bins=10):
     """
     from sklearn.calibration import calibration_curve
 
-    y_true, probabilities = _same_length(y_true, probabilities)
+    y_true, probabilities = _checked(y_true, probabilities, (10,))
     right = probabilities.argmax(axis=1) == y_true
     accuracy, confidence = calibration_curve(
         right, probabilities.max(axis=1), n_bins=bins, strategy="quantile"
@@ -78,11 +92,12 @@ def calibration(y_true, probabilities, bins=10):
     return confidence, accuracy
 
 
-def _same_length(y_true, other):
+def _checked(y_true, other, width=()):
+    """Return both as arrays, or raise ValueError if their shapes do not belong."""
     y_true, other = np.asarray(y_true), np.asarray(other)
-    if y_true.ndim != 1 or len(other) != len(y_true):
+    if y_true.ndim != 1 or other.shape != (len(y_true), *width):
         raise ValueError(
-            f"expected one true digit for each prediction, received {y_true.shape} "
-            f"and {other.shape}"
+            f"expected true digits (n,) and predictions {('n', *width)}, received "
+            f"{y_true.shape} and {other.shape}"
         )
     return y_true, other

@@ -130,7 +130,9 @@ def draw_images(digits, seed, styles=STYLES):
 def draw_strokes(digits, seed, styles=UNSEEN):
     """Draw each digit as strokes, by default in styles no network was trained on.
 
-    Parameters are those of `draw_images`.
+    Parameters
+    ----------
+    digits, seed, styles : as `draw_images` takes them
 
     Returns
     -------

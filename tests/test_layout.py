@@ -36,11 +36,10 @@ TABLE = {
     "plots": ({"numpy", "matplotlib"}, set()),
     # The live curves of training: apart, so that the command line loads no matplotlib.
     "progress": ({"numpy", "matplotlib", "plots"}, KERAS | {"IPython"}),
-    # data: the stand-in's digits that are mixed in are scaled as the others are.
-    "training": (
-        {"numpy", "networks", "standin", "data"},
-        KERAS,
-    ),
+    # Apart from training, which would be too long with it. data: the stand-in's digits
+    # that are mixed in are scaled as the others are.
+    "augmentation": ({"numpy", "standin", "data"}, KERAS),
+    "training": ({"networks", "augmentation", "data"}, KERAS),
     "inside": ({"numpy"}, KERAS | {"tensorflow"}),  # gradients: keras.ops has none
     "drawings": ({"numpy", "ink", "places"}, set()),
     # numpy and PIL: the picture of the image that the network sees.

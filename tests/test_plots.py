@@ -27,7 +27,6 @@ FIGURES = {  # what each function is given, and the labels of its axes
     "plot_counts": ([np.arange(10)], "digit", "images"),
     "plot_probabilities": ([np.full(10, 0.1)], "digit", "probability"),
     "plot_history": ([HISTORY], "epoch", "loss"),
-    "plot_accuracy_by_digit": ([np.linspace(0.9, 1, 10)], "digit", "accuracy"),
     "plot_confusion": ([CONFUSION], "predicted digit", "true digit"),
 }
 
@@ -58,9 +57,7 @@ def test_axes_that_are_given_are_used(name):
     assert len(plt.get_fignums()) == 1
 
 
-@pytest.mark.parametrize(
-    "name", ["plot_counts", "plot_probabilities", "plot_accuracy_by_digit"]
-)
+@pytest.mark.parametrize("name", ["plot_counts", "plot_probabilities"])
 def test_each_digit_has_its_tick(name):
     ax = getattr(plots, name)(*FIGURES[name][0])
     assert ticks(ax.xaxis) == TEN
@@ -163,13 +160,6 @@ def test_high_accuracies_are_told_apart():
     labels = ticks(ax.yaxis)
     assert len(set(labels)) == len(labels)
     assert ax.yaxis.get_offset_text().get_text() == ""  # nothing is to be added
-
-
-def test_accuracies_are_points():
-    accuracy = np.linspace(0.9, 1, 10)
-    ax = plots.plot_accuracy_by_digit(accuracy)
-    [points] = ax.get_lines()
-    np.testing.assert_array_equal(points.get_xydata().T, [range(10), accuracy])
 
 
 def test_the_true_digit_is_on_rows():

@@ -10,8 +10,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from digitkit import networks, progress, standin, training
-from digitkit.training import add_rare_styles, augment, augmented_batches, one_cycle
+from digitkit import augmentation, networks, progress, standin, training
+from digitkit.augmentation import add_rare_styles, augment, augmented_batches
+from digitkit.training import one_cycle
 
 slow = pytest.mark.slow
 
@@ -148,7 +149,7 @@ def test_no_rare_styles_are_no_change(images, digits):
 @pytest.fixture
 def numbered(monkeypatch):
     """Images that hold their number, their digits, and no augmentation."""
-    monkeypatch.setattr(training, "augment", lambda images, rng: images)
+    monkeypatch.setattr(augmentation, "augment", lambda images, rng: images)
     numbers = np.arange(60, dtype=np.float32)
     images = np.ones((60, 28, 28), np.float32) * numbers[:, None, None]
     return images, (numbers % 10).astype(np.uint8)
@@ -232,7 +233,7 @@ def test_quick_trains_and_keeps_to_its_images(monkeypatch, small_data):
     import keras
 
     keras.utils.set_random_seed(0)
-    given, make_batches = [], training.augmented_batches
+    given, make_batches = [], augmented_batches
 
     def batches(images, digits):
         given.append((images, digits))
@@ -258,13 +259,23 @@ def test_quick_trains_and_keeps_to_its_images(monkeypatch, small_data):
     assert all(len(values) == 8 for values in history.values())
     # What the callbacks of the caller are told is what is returned.
     assert [end["learning_rate"] for end in ends] == history["learning_rate"]
+    # The schedule ends with the last epoch, no sooner.
     assert history["learning_rate"][-1] == pytest.approx(0, abs=1e-6)
+    assert min(history["learning_rate"][:-1]) > 1e-5
     assert history["loss"][-1] < 0.7 * history["loss"][0]
     # It validates on what was held back, as it is.
     held_back = x_train[200:].astype(np.float32) / 255
     loss, accuracy = model.evaluate(held_back, y_train[200:], verbose=0)
     assert history["val_loss"][-1] == pytest.approx(loss, rel=1e-3)
     assert history["val_accuracy"][-1] == pytest.approx(accuracy, abs=1e-6)
+
+
+@slow
+def test_quick_needs_more_images_than_it_holds_back(small_data):
+    (x_train, y_train), _ = small_data
+    few = (x_train[:100], y_train[:100]), None
+    with pytest.raises(ValueError, match="received 0 images, expected a batch"):
+        training.quick(few)
 
 
 @slow

@@ -12,16 +12,12 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
 import numpy as np
 
+from digitkit.augmentation import add_rare_styles, augmented_batches
 from digitkit.data import data_source, load_mnist, to_unit
 from digitkit.networks import build_cnn, save_network
 from digitkit.places import SHIPPED_NETWORK
 from digitkit.standin import draw_images
-from digitkit.training import (
-    VALIDATION,
-    add_rare_styles,
-    augmented_batches,
-    one_cycle,
-)
+from digitkit.training import VALIDATION, one_cycle
 
 SEED = 2024
 EPOCHS = 24

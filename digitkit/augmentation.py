@@ -1,0 +1,102 @@
+"""Show a network more than there is: moved images, and styles that MNIST lacks."""
+
+import numpy as np
+
+from . import standin
+from .data import to_unit
+
+
+def augment(images, rng):
+    """Turn, slant, stretch and shift each image a little, each in its own way.
+
+    Parameters
+    ----------
+    images : (n, 28, 28) float32
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    (n, 28, 28) float32, resampled bilinearly in one go by Keras'
+    ``ops.image.affine_transform``.
+    """
+    import keras
+
+    n = len(images)
+    turn, slant = rng.normal(0, 0.12, n), rng.normal(0, 0.15, n)  # radians, tangent
+    width, height = np.exp(rng.normal(0, 0.1, (2, n)))
+    cos, sin = np.cos(turn), np.sin(turn)
+    across = np.stack([cos * width, (cos * slant - sin) * height], axis=1)
+    down = np.stack([sin * width, (sin * slant + cos) * height], axis=1)
+    middle = (images.shape[1] - 1) / 2
+    shift = middle + rng.normal(0, 1, (n, 2))  # pixels
+    across = np.c_[across, shift[:, 0] - across.sum(axis=1) * middle]
+    down = np.c_[down, shift[:, 1] - down.sum(axis=1) * middle]
+    transforms = np.c_[across, down, np.zeros((n, 2))].astype(np.float32)
+    moved = keras.ops.image.affine_transform(images[..., None], transforms)
+    return keras.ops.convert_to_numpy(moved)[..., 0]
+
+
+def add_rare_styles(images, digits, share=0.15, seed=0):
+    """Add digits that the stand-in's pen drew in styles that MNIST hardly has.
+
+    Parameters
+    ----------
+    images : (n, 28, 28) float32, digits : (n,)
+    share : float
+        How many are added, as a share of `n`.
+    seed : int
+
+    Returns
+    -------
+    images, digits
+        Longer arrays, the new ones last.
+    """
+    rng = np.random.default_rng(seed)
+    by_style = [
+        digit for digit, styles in standin.RARE.items() for _ in styles.split(",")
+    ]
+    rare = rng.choice(by_style, round(share * len(images)))
+    drawn = to_unit(standin.draw_images(rare, seed, standin.RARE))
+    return (
+        np.concatenate([images, drawn]),
+        np.concatenate([digits, rare.astype(digits.dtype)]),
+    )
+
+
+def augmented_batches(images, digits, batch_size=128, seed=0):
+    """Return shuffled batches for ``model.fit``, augmented anew in each epoch.
+
+    Parameters
+    ----------
+    images : (n, 28, 28) float32, digits : (n,)
+    batch_size, seed : int
+
+    Returns
+    -------
+    keras.utils.PyDataset
+        Batches ``(batch_size, 28, 28)`` and ``(batch_size,)``; the rest of an epoch
+        that fills no batch is left out.
+    """
+    import keras
+
+    if len(images) < batch_size:
+        received = f"received {len(images)} images"
+        raise ValueError(f"{received}, expected a batch of {batch_size} or more")
+
+    class Batches(keras.utils.PyDataset):
+        def __init__(self):
+            super().__init__()
+            self.rng = np.random.default_rng(seed)
+            self.on_epoch_end()
+
+        def __len__(self):
+            return len(images) // batch_size
+
+        def __getitem__(self, i):
+            chosen = self.order[i * batch_size : (i + 1) * batch_size]
+            return augment(images[chosen], self.rng), digits[chosen]
+
+        def on_epoch_end(self):
+            self.order = self.rng.permutation(len(images))
+
+    return Batches()
