@@ -102,7 +102,12 @@ def prepare(*extras):
     usable = venv_version() == list(sys.version_info[:2])
     if usable and stamp == finished:
         return
-    # A working .venv without a stamp is somebody's own: kept, and installed into.
+    # Without a stamp it is somebody's own: installed into if it works, never wiped.
+    if not usable and not stamp and VENV.is_dir() and any(VENV.iterdir()):
+        refuse(
+            f"{VENV} was not made by run.py, or for another Python.\n"
+            "Delete it or give it another name, then try again."
+        )
     if not usable or "unfinished" in stamp:
         make_venv(extras)
     install(extras)
@@ -200,6 +205,10 @@ def install(extras):
             "".join(told[-20:]) + "pip could not install everything: see above.\n"
             "The first time needs a network. Behind a proxy, set HTTPS_PROXY."
         )
+    # An untrusted notebook loses its drawing pad when the page is reloaded.
+    lessons = sorted((ROOT / "notebooks").glob("**/0*.ipynb"))
+    trust = [PYTHON, "-m", "jupyter", "trust", *lessons]
+    subprocess.run(trust, capture_output=True, check=False)
 
 
 def call(*command, cwd=None):
@@ -223,7 +232,9 @@ def lab(*arguments):
         first = "notebooks/01_meet_the_digits.ipynb"
     command = [str(PYTHON), "-m", "jupyterlab", f"--ServerApp.root_dir={ROOT}"]
     command += [f"--LabApp.default_url=/lab/tree/{first}"]
+    command += ["--LanguageServerManager.autodetect=False"]  # less for it to say
     command += [word for word in arguments if word != "--gpu"]
+    print("Leave this window open. Ctrl-C, twice, ends JupyterLab.", flush=True)
     if WINDOWS:
         return call(*command)
     # In our place: Ctrl-C and other signals are then JupyterLab's own affair.
@@ -233,23 +244,23 @@ def lab(*arguments):
 def test():
     """Run all checks, each to its end; return 1 if any failed."""
     prepare("test")
+    edited = edited_notebooks()
+    if edited:
+        print(
+            "You have edited notebooks. Where their outputs differ from the stored "
+            "ones, tests fail:",
+            *edited,
+            "The way back, which loses your edits: git checkout HEAD -- notebooks",
+            sep="\n  ",
+            flush=True,
+        )
     results = []
     for step in TESTS:
         print(f"\n=== {step}", flush=True)
-        edited = edited_notebooks() if "nbval" in step else []
-        if edited:
-            print(
-                "You have edited notebooks. Where their outputs differ from the stored "
-                "ones, the test fails:",
-                *edited,
-                "The way back, which loses your edits: git checkout HEAD -- notebooks",
-                sep="\n  ",
-                flush=True,
-            )
         start = time.time()
         failed = call(PYTHON, "-m", *step.split(), cwd=ROOT)
         results.append((failed, time.time() - start, step))
-        if failed and edited is None:
+        if failed and edited is None and "nbval" in step:
             print("If you have edited a notebook, this is why: its outputs now differ.")
     print("\n=== summary")
     for failed, seconds, step in results:

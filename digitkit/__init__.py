@@ -1,4 +1,4 @@
-"""digitkit: learn how a computer reads handwriting, in nine notebooks.
+"""digitkit: learn how a computer reads handwriting, in notebooks.
 
 ``import digitkit as dk`` is quick: a name is loaded when it is first used.
 """
@@ -13,9 +13,7 @@ _NAMES = {  # by the notebook that brings them
     "show_image": "plots",
     "plot_counts": "plots",
     "draw_images": "standin",
-    "STYLES": "standin",
     "RARE": "standin",
-    "UNSEEN": "standin",
     "describe_machine": "runtime",  # 02
     "build_cnn": "networks",
     "save_network": "networks",
@@ -26,7 +24,6 @@ _NAMES = {  # by the notebook that brings them
     "one_cycle": "training",
     "live_curves": "progress",
     "work_folder": "places",
-    "accuracy_by_digit": "scoring",
     "plot_history": "plots",  # 03
     "STYLE": "plots",
     "DrawingPad": "drawing_pad",  # 04
@@ -36,17 +33,13 @@ _NAMES = {  # by the notebook that brings them
     "draw_strokes": "standin",
     "show_strokes": "plots",
     "plot_probabilities": "plots",
-    "confusion": "scoring",  # 05
-    "plot_confusion": "plots",
-    "worst_mistakes": "scoring",
-    "calibration": "scoring",
 }
 __all__ = sorted(_NAMES)
 
 
 def __getattr__(name):
     if name not in _NAMES:
-        raise AttributeError(f"digitkit has no {name!r}")
+        raise AttributeError(f"digitkit has no {name!r}, it has {', '.join(__all__)}")
     return getattr(importlib.import_module(f".{_NAMES[name]}", __name__), name)
 
 

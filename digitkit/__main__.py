@@ -23,13 +23,13 @@ TRAIN = """\
 Train a network, save it, test it.
 
   quick    2 epochs, a minute or two: reads MNIST, and what people draw
-  classic  16 epochs, half an hour: the network of the well-known tutorial
+  classic  16 epochs, some ten minutes: the network of the well-known tutorial
 
 Set DIGITKIT_DATA to the folder or file of MNIST where it cannot be downloaded.
 """
 PREDICT = """\
 Read pictures of one digit each: PNG, JPEG and others, of any size, dark on light or
-light on dark, transparent or not.
+light on dark, transparent or not. Crop away frames, tables and shadows.
 """
 
 
@@ -40,6 +40,8 @@ def main(argv=None):
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # read at TensorFlow's import
     warnings.simplefilter("ignore")  # Pillow's and Keras', for programmers
+    if hasattr(sys.stdout, "reconfigure"):  # a file's name may not fit Windows' code
+        sys.stdout.reconfigure(errors="backslashreplace")
     words = sys.argv[1:] if argv is None else argv
     arguments = _parser().parse_args(words or ["--help"])
     try:

@@ -4,6 +4,7 @@ import hashlib
 import http.client
 import os
 import sys
+import tempfile
 import urllib.request
 import zlib
 from pathlib import Path
@@ -19,7 +20,7 @@ MNIST_URL = (
 )
 MNIST_NPZ_SHA256 = "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"
 MNIST_ARRAYS_SHA256 = "06b0d1f124c4e5fa796686ade41a9b778edacc8622f2195a352ef479ad44fc16"
-SECONDS = 15  # without a byte, after which a download is given up
+SECONDS = 5  # without an answer, after which an address is given up
 
 _last_source = None
 
@@ -118,25 +119,32 @@ def _mnist_or_standin():
     cached = keras_cache()
     if not cached.exists():
         try:
-            _download(cached)
+            content = _download()
         except (OSError, http.client.HTTPException) as error:
             return _standin(), (
-                f"MNIST cannot be fetched here: {error}. To have the real one, bring "
-                "mnist.npz or its four IDX files from a machine with a network and "
-                "set DIGITKIT_DATA to their folder"
+                f"MNIST cannot be fetched here: {getattr(error, 'reason', error)}. All "
+                "lessons work with the stand-in; for the real one, set DIGITKIT_DATA "
+                "to a folder with mnist.npz or MNIST's four IDX files"
             )
+        try:
+            with replacing(cached) as temporary:
+                temporary.write_bytes(content)
+        except OSError:  # a cache saves time only
+            with tempfile.TemporaryDirectory() as folder:
+                fetched = Path(folder, "mnist.npz")
+                fetched.write_bytes(content)
+                return read_arrays(fetched), MNIST_URL
     if hashlib.sha256(cached.read_bytes()).hexdigest() != MNIST_NPZ_SHA256:
         raise ValueError(f"{cached} is not MNIST by its checksum: delete it, run again")
     return read_arrays(cached), str(cached)
 
 
-def _download(path):
+def _download():
     with urllib.request.urlopen(MNIST_URL, timeout=SECONDS) as answer:
         content = answer.read()
     if hashlib.sha256(content).hexdigest() != MNIST_NPZ_SHA256:
         raise OSError(f"what {MNIST_URL} sent is not MNIST by its checksum")
-    with replacing(path) as temporary:
-        temporary.write_bytes(content)
+    return content
 
 
 def _standin():

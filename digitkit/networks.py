@@ -130,11 +130,11 @@ def load_network(path=None):
             f"{path} holds no Keras network that can be loaded safely "
             f"({type(error).__name__}): train and save it again"
         ) from error
-    reads = model.input_shape in ((None, 28, 28), (None, 28, 28, 1))
-    if not reads or model.output_shape != (None, 10):
+    reads, gives = (getattr(model, f"{way}_shape", None) for way in ("input", "output"))
+    if reads not in ((None, 28, 28), (None, 28, 28, 1)) or gives != (None, 10):
         raise ValueError(
-            f"{path} reads {model.input_shape} and gives {model.output_shape}: "
-            "expected 28x28 images and ten probabilities"
+            f"{path} reads {reads} and gives {gives}: expected 28x28 images and ten "
+            "probabilities"
         )
     model.name = path.stem
     print(f"network: {path.stem} ({model.count_params():,} parameters)")
@@ -168,10 +168,14 @@ def predictor(model):
         batch = image.reshape(1, *model.input_shape[1:]).astype(np.float32)
         return np.asarray(model.predict_on_batch(batch))[0]
 
-    predict(np.zeros((28, 28), np.float32))  # the first call compiles
+    answer = predict(np.zeros((28, 28), np.float32))  # the first call compiles
+    if answer.min() < -0.01 or abs(answer.sum() - 1) > 0.01:
+        raise ValueError(
+            "expected ten probabilities that add up to 1: end it with softmax"
+        )
     predict.network = model.name
     return predict
 
 
 def _own_network():
-    return work_folder() / "my_network.keras"
+    return work_folder(make=False) / "my_network.keras"

@@ -31,7 +31,7 @@ def picture_to_image(path):
                 picture = ImageOps.exif_transpose(picture).convert("RGBA")
     except FileNotFoundError:
         raise FileNotFoundError(f"{path} does not exist") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except Exception as error:  # damaged bytes make Pillow raise nearly anything
         raise ValueError(
             f"{path} is no picture that can be read ({error}): save it as PNG or JPEG"
         ) from error
@@ -40,7 +40,7 @@ def picture_to_image(path):
             f"{path} claims {size[0]} x {size[1]} pixels: expected at most "
             f"{LARGEST_PICTURE} in all; save it smaller"
         )
-    picture.thumbnail((800, 800))
+    picture.thumbnail((200, 200))
     return _gray_to_image(_paper_and_ink(picture))
 
 
@@ -50,12 +50,18 @@ def _paper_and_ink(picture):
     gray = np.asarray(picture.convert("L"), np.float32) / 255
     if opacity.min() < 0.5 < opacity.max() and np.ptp(gray[opacity > 0.5]) < 0.5:
         return opacity  # one colour on nothing: the ink is what is not transparent
-    gray = gray * opacity + 1 - opacity
-    border = np.concatenate([gray[0], gray[-1], gray[:, 0], gray[:, -1]])
-    away = np.abs(gray - np.median(border))  # the paper is what the border is
+    paper = np.median(gray[opacity > 0.5]) if (opacity > 0.5).any() else 1
+    gray = gray * opacity + paper * (1 - opacity)
+    border = np.median(np.concatenate([gray[0], gray[-1], gray[:, 0], gray[:, -1]]))
+    if gray.max() - border > border - gray.min():
+        gray = 1 - gray  # light on dark
+    # Paper is the lightest nearby, so that uneven light does not count as ink.
+    paper = Image.fromarray(np.uint8(gray * 255)).reduce(4)
+    paper = paper.filter(ImageFilter.MaxFilter(15)).filter(ImageFilter.BoxBlur(4))
+    away = np.asarray(paper.resize(gray.shape[::-1]), np.float32) / 255 - gray
     if away.max() < 0.1:
         return np.zeros_like(gray)
-    return np.clip((away / away.max() - 0.25) * 2, 0, 1)  # without noise and shade
+    return np.clip((away / away.max() - 0.25) * 2, 0, 1)  # without noise
 
 
 def _gray_to_image(gray):

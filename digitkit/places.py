@@ -9,12 +9,17 @@ from pathlib import Path
 SHIPPED_NETWORK = Path(__file__).with_name("shipped.keras")
 
 
-def work_folder():
-    """Return the folder of what the learner makes, made if it is not there.
+def work_folder(make=True):
+    """Return the folder of what the learner makes.
 
     It is ``DIGITKIT_WORK`` where that is set, else ``work/`` in the nearest parent
     folder that holds ``notebooks/``, else ``work/`` here. So the notebooks and the
     command line find the same one.
+
+    Parameters
+    ----------
+    make : bool
+        Make it if it is not there.
 
     Returns
     -------
@@ -28,7 +33,8 @@ def work_folder():
         here = Path.cwd()
         homes = [p for p in (here, *here.parents) if (p / "notebooks").is_dir()]
         folder = (homes[0] if homes else here) / "work"
-    folder.mkdir(parents=True, exist_ok=True)
+    if make:
+        folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 

@@ -35,8 +35,8 @@ def show_images(images, titles=None, columns=10, size=0.8):
     matplotlib.figure.Figure
     """
     images = np.asarray(images)
-    columns = min(columns, len(images))
-    rows = -(-len(images) // columns)
+    columns = max(1, min(columns, len(images)))
+    rows = max(1, -(-len(images) // columns))
     height = size + (0.05 if titles is None else 0.25)
     fig, axes = plt.subplots(
         rows, columns, figsize=(size * columns, height * rows), squeeze=False

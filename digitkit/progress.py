@@ -35,6 +35,8 @@ def live_curves():
                 return
             self.history["epoch"].append(self.epoch + done / steps)
             for name in ("loss", "accuracy"):
+                if name not in logs:
+                    raise ValueError(f"no {name} is measured: compile with metrics")
                 before = self.means.get(name, 0) * self.seen
                 newest = (logs[name] * done - before) / (done - self.seen)
                 self.history[name].append(newest)
@@ -51,6 +53,8 @@ def live_curves():
             self.draw()
 
         def draw(self):
+            if self.handle is None or not self.history["epoch"]:
+                return  # not in a notebook, or nothing to draw yet
             begun = time.monotonic()
             share = self.history["epoch"][-1] / self.params["epochs"]
             left = (begun - self.begun) * (1 / share - 1)

@@ -13,7 +13,7 @@ import tempfile
 from importlib.metadata import requires, version
 from pathlib import Path
 
-INSTALL = "python run.py lab (installs what is missing)"
+INSTALL = "delete the folder .venv, then type: python run.py lab"
 SECONDS = 120  # for importing TensorFlow the first time, on a slow disk
 
 
@@ -146,7 +146,7 @@ def _check_tensorflow(machine):
         remedy = "install https://aka.ms/vs/17/release/vc_redist.x64.exe"
         return "Microsoft's Visual C++ runtime is missing or too old", remedy
     last = child.stderr.strip().rpartition("\n")[2]
-    return f"exit status {child.returncode}: {last}", "delete .venv, then " + INSTALL
+    return f"exit status {child.returncode}: {last}", INSTALL
 
 
 def _check_data():

@@ -1,17 +1,17 @@
 """A data set like MNIST, drawn by a procedural pen: for machines without MNIST.
 
-Each style of writing a digit is a line of control points; the pen follows them in
-smooth curves with a hand that is never twice the same. Written from looking at
-handwriting, not fitted to any data. Your own 7 needs one line: see `draw_images`.
+The pen follows control points in smooth curves, with a hand that is never twice the
+same. Written from looking at handwriting, not fitted to any data. Add your own 7!
 """
+
+import re
 
 import numpy as np
 
 from . import ink
 
-# Styles are separated by commas, the strokes of a style by "|". A point is two figures:
-# how far right and how far down, 0 to 9. The pen rounds every point off, so a point
-# given twice is a corner.
+# Commas separate styles, "|" the strokes of a style. A point is two figures: how far
+# right, how far down, 0 to 9. The pen rounds points off; one given twice is a corner.
 STYLES = {
     0: """60 30 02 06 29 69 97 93 71 40, 50 31 23 26 38 59 77 73 61 50 40,
         50 20 03 07 39 79 96 93 81, 40 70 93 97 69 29 06 02 30 50,
@@ -116,8 +116,8 @@ def draw_images(digits, seed, styles=STYLES):
     -------
     (n, 28, 28) uint8, 0 paper to 255 ink.
     """
-    rng = np.random.default_rng(seed)
     images = np.zeros((len(digits), ink.SIZE, ink.SIZE), np.uint8)
+    rng = np.random.default_rng(seed)
     for chosen, strokes in _write(digits, rng, styles):
         radius = np.exp(rng.normal(0.2, 0.3, (len(chosen), 1)))  # pixels
         points = np.concatenate(strokes, axis=1)
@@ -163,10 +163,12 @@ def _write(digits, rng, styles):
 def _hand(style, n, rng):
     """Write a style `n` times: points, slant, turn and width a little off each time."""
     slant, turn = rng.normal(0.15, 0.25, n), rng.normal(0, 0.08, n)
-    width, height = np.exp(rng.normal(-0.1, 0.22, n)), 1.35
-    hand = np.array([[width, turn * width], [slant * height, np.full(n, height)]])
+    width, height = np.exp(rng.normal(-0.1, 0.22, n)), np.full(n, 1.35)
+    hand = np.array([[width, turn * width], [slant * height, height]])
     strokes = []
     for line in style.split("|"):
+        if not re.fullmatch(r"(\s*\b\d\d\b)+\s*", line):
+            raise ValueError(f"{line!r} is no stroke: expected points, as 00 90 90 39")
         control = np.array([[int(x), int(y)] for x, y in line.split()], float)
         corner = np.r_[False, (np.diff(control, axis=0) == 0).all(axis=1)]
         wobble = rng.normal(0, 0.55, (n, *control.shape))
@@ -179,8 +181,7 @@ def _hand(style, n, rng):
 def _spline(control):
     """Return the matrix ``(p, k)`` from `k` control points to even points on the curve.
 
-    A uniform quadratic B-spline (de Boor, "A Practical Guide to Splines", 1978), which
-    begins at the first point and ends at the last.
+    A uniform quadratic B-spline (de Boor, "A Practical Guide to Splines", 1978).
     """
     k = len(control)
 

@@ -50,6 +50,11 @@ def quick(data, epochs=2, callbacks=()):
     import keras
 
     (x_train, y_train), _ = data
+    if len(x_train) <= VALIDATION + 128:  # a batch must be left to train on
+        raise ValueError(
+            f"received {len(x_train)} training images, expected more than "
+            f"{VALIDATION + 128}: the last {VALIDATION} are held back"
+        )
     x_train = to_unit(x_train)
     held_back = x_train[-VALIDATION:], y_train[-VALIDATION:]
     batches = augmented_batches(
@@ -62,12 +67,17 @@ def quick(data, epochs=2, callbacks=()):
         metrics=["accuracy"],
         steps_per_execution=20,
     )
+    log_rate = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: logs.update(
+            learning_rate=float(model.optimizer.learning_rate)
+        )
+    )
     history = model.fit(
         batches,
         epochs=epochs,
         validation_data=held_back,
         validation_batch_size=500,
-        callbacks=[_log_rate(model), *callbacks],
+        callbacks=[log_rate, *callbacks],
         verbose=0,
     )
     return model, history.history
@@ -99,20 +109,10 @@ def classic(data, epochs=16, callbacks=()):
         epochs=epochs,
         validation_data=(to_unit(x_test), y_test),
         validation_batch_size=500,
-        callbacks=[_log_rate(model), slower, *callbacks],
+        callbacks=[slower, *callbacks],
         verbose=0,
     )
     return model, history.history
 
 
 RECIPES = {"quick": quick, "classic": classic}
-
-
-def _log_rate(model):
-    import keras
-
-    return keras.callbacks.LambdaCallback(
-        on_epoch_end=lambda epoch, logs: logs.update(
-            learning_rate=float(model.optimizer.learning_rate)
-        )
-    )

@@ -7,6 +7,7 @@ from ipywidgets.widgets.widget import _instances
 
 from digitkit import ink
 from digitkit.drawing_pad import DOTS, DrawingPad
+from digitkit.standin import draw_strokes
 
 SEVEN = [(0.2, 0.2), (0.8, 0.2), (0.4, 0.9)]
 NAMES = {number: name for name, number in COMMANDS.items()}
@@ -381,22 +382,34 @@ def test_an_error_in_a_handler_is_told_and_drawing_goes_on(pad):
     assert status(pad) == "This looks like a 7, 82 %"
 
 
-# Real pens, a real network
+# Drawings that people or the stand-in's pen made, a real network
 
 
-@pytest.mark.slow
-def test_real_pens_are_read_by_the_shipped_network(pens):
+def share_read(drawings):
+    """Draw each on the pad; return the share that the shipped network reads."""
     from digitkit.networks import load_network, predictor
 
     pad = DrawingPad(predictor(load_network("shipped")))
-    some = pens[::13]
     right = 0
-    for drawing in some:
-        points = np.concatenate(drawing["strokes"])
+    for digit, strokes in drawings:
+        points = np.concatenate(strokes)
         low, side = points.min(axis=0), np.ptp(points, axis=0).max()
         pad.clear()
-        for stroke in drawing["strokes"]:
+        for stroke in strokes:
             pad.add_stroke((np.asarray(stroke) - low) / max(side, 1) * 0.8 + 0.1)
-        right += pad.guess == drawing["label"]
+        right += pad.guess == digit
+    return right / len(drawings)
+
+
+@pytest.mark.slow
+def test_drawings_of_the_pen_are_read():
+    digits = np.arange(100) % 10
+    drawings = draw_strokes(digits, seed=3)
+    assert share_read([*zip(digits, drawings, strict=True)]) >= 0.95
+
+
+@pytest.mark.slow
+def test_real_pens_are_read(pens):
+    some = [(drawing["label"], drawing["strokes"]) for drawing in pens[::13]]
     assert len(some) > 500
-    assert right / len(some) >= 0.95, f"{right} of {len(some)}"
+    assert share_read(some) >= 0.95

@@ -285,8 +285,19 @@ def test_what_lies_round_transparent_paper_does_not_matter(tmp_path):
     card = picture(SEVEN, mode="RGBA", paper="white", ink="black")
     cut_out = Image.new("RGBA", (600, 600))
     cut_out.paste(card, (100, 100))
-    plain = read(picture(SEVEN), tmp_path)
+    whole = Image.new("RGB", (600, 600), "white")
+    whole.paste(cut_out, mask=cut_out)
+    plain = read(whole, tmp_path)
     np.testing.assert_allclose(read(cut_out, tmp_path), plain, atol=0.02)
+
+
+@pytest.mark.parametrize("light", [0.6, 0.3])
+def test_uneven_light_is_no_ink(tmp_path, light):
+    even = np.asarray(picture(SEVEN).convert("L"), float)
+    shade = np.linspace(light, 1, even.shape[1])  # darker to the left
+    noise = np.random.default_rng(0).normal(0, 3, even.shape)
+    photo = Image.fromarray(np.uint8((even * shade + noise).clip(0, 255)))
+    assert likeness(read(photo, tmp_path), read(picture(SEVEN), tmp_path)) > 0.9
 
 
 def test_a_photo_is_turned_as_its_camera_says(tmp_path):

@@ -1,6 +1,7 @@
 """The notebooks keep the rules, the rules catch who does not, the tools work."""
 
 import base64
+import json
 import runpy
 import shutil
 import subprocess
@@ -14,8 +15,8 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 ROOT = Path(__file__).parent.parent
-LESSONS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-SOLUTIONS = sorted((ROOT / "notebooks/solutions").glob("*.ipynb"))
+LESSONS = sorted((ROOT / "notebooks").glob("0*.ipynb"))
+SOLUTIONS = sorted((ROOT / "notebooks/solutions").glob("0*.ipynb"))
 
 
 def report(notebook, rule):
@@ -339,3 +340,19 @@ def test_nothing_is_stored_from_other_data_than_mnist(tmp_path, refresh, monkeyp
     np.savez(tmp_path / "mnist.npz", **arrays)
     with pytest.raises(SystemExit, match=r"'other'.* Set DIGITKIT_DATA to the folder"):
         require_mnist()
+
+
+@pytest.mark.slow
+def test_recorded_runs_are_those_of_the_tool():
+    runs = runpy.run_path(str(ROOT / "tools/record_runs.py"))["RUNS"]
+    recorded = {
+        path.stem: json.loads(path.read_text("utf-8"))
+        for path in (ROOT / "notebooks/recorded").glob("*.json")
+    }
+    assert recorded.keys() == runs.keys()
+    for name, run in runs.items():
+        told = recorded[name]
+        assert told["what"] == run["what"]
+        assert [told["optimizer"], told["learning_rate"]] == [*run["optimizer"]]
+        assert len(told["history"]["loss"]) == run.get("epochs", 16)
+        assert told["images"] == run.get("images", 60_000)

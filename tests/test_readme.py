@@ -10,13 +10,14 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def test_it_is_short():
+def test_it_is_short_and_complete():
     assert len(README.splitlines()) <= 140
+    assert not re.search(r"@\w+@", README), "a figure is still to be filled in"
 
 
 def test_it_names_every_notebook_and_no_other():
     named = set(re.findall(r"\]\(notebooks/(\w+)\.ipynb\)", README))
-    assert named == {path.stem for path in (ROOT / "notebooks").glob("*.ipynb")}
+    assert named == {path.stem for path in (ROOT / "notebooks").glob("0*.ipynb")}
 
 
 def test_it_names_every_module_and_no_other():

@@ -274,7 +274,7 @@ def test_quick_trains_and_keeps_to_its_images(monkeypatch, small_data):
 def test_quick_needs_more_images_than_it_holds_back(small_data):
     (x_train, y_train), _ = small_data
     few = (x_train[:100], y_train[:100]), None
-    with pytest.raises(ValueError, match="received 0 images, expected a batch"):
+    with pytest.raises(ValueError, match="received 100 training images, expected more"):
         training.quick(few)
 
 

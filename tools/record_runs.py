@@ -2,7 +2,7 @@
 
 Each run is written to ``notebooks/recorded/NAME.json``: what was trained, on what, the
 history that Keras returned, the test results. Name some runs to
-record only these. All of them take about forty minutes on two cores.
+record only these. All of them take about twenty minutes on two cores.
 """
 
 import json
@@ -58,6 +58,8 @@ def record(
     """Train once and write the JSON file of the run."""
     keras.utils.set_random_seed(SEED)
     (x_train, y_train), (x_test, y_test) = load_mnist()
+    if data_source() != "mnist":
+        raise SystemExit("notebook 03 reads runs on MNIST: set DIGITKIT_DATA")
     x_train, x_test = to_unit(x_train), to_unit(x_test)
     model = build_classic_cnn()
     if not dropout:
