@@ -57,7 +57,7 @@ def _why_no_gpu(backend):
     if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
         return "CUDA_VISIBLE_DEVICES hides it"
     if not shutil.which("nvidia-smi"):
-        return "no NVIDIA driver is installed (for WSL2 it is installed on Windows)"
+        return "no NVIDIA driver is installed"
     if not importlib.util.find_spec("nvidia"):
         return "NVIDIA's libraries are missing: python run.py lab --gpu"
     return "TensorFlow cannot use it: a newer NVIDIA driver may help"
