@@ -188,8 +188,11 @@ NO_AVX = (
 
 
 def answer_of_child(monkeypatch, returncode=0, stdout="", stderr=""):
+    real = subprocess.run
+
     def run(command, **options):
-        assert command[0] == sys.executable
+        if command[0] != sys.executable:  # h5py asks `uname` when it is imported
+            return real(command, **options)
         assert options["timeout"] == runtime.SECONDS
         return subprocess.CompletedProcess(command, returncode, stdout, stderr)
 
