@@ -50,8 +50,8 @@ def _paper_and_ink(picture):
     gray = np.asarray(picture.convert("L"), np.float32) / 255
     if opacity.min() < 0.5 < opacity.max() and np.ptp(gray[opacity > 0.5]) < 0.5:
         return opacity  # one colour on nothing: the ink is what is not transparent
-    paper = np.median(gray[opacity > 0.5]) if (opacity > 0.5).any() else 1
-    gray = gray * opacity + paper * (1 - opacity)
+    fill = np.median(gray[opacity > 0.5]) if (opacity > 0.5).any() else 1
+    gray = gray * opacity + fill * (1 - opacity)
     border = np.median(np.concatenate([gray[0], gray[-1], gray[:, 0], gray[:, -1]]))
     if gray.max() - border > border - gray.min():
         gray = 1 - gray  # light on dark

@@ -89,7 +89,7 @@ def show_strokes(strokes, title="", ax=None):
         ax.plot(x, y, lw=4, solid_capstyle="round", label=f"stroke {i + 1}")
         ax.plot(x[0], y[0], "o", color="black", ms=5)
     ax.set(title=title, xlabel="x", ylabel="y")
-    ax.set_aspect("equal")
+    ax.set_aspect("equal", adjustable="datalim")
     ax.invert_yaxis()
     return ax
 

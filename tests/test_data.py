@@ -4,7 +4,6 @@ import gzip
 import hashlib
 import http.client
 import io
-import os
 import pickle
 import struct
 import urllib.request
@@ -17,7 +16,6 @@ from hypothesis import strategies as st
 
 from digitkit import data
 
-MNIST = os.environ.get("DIGITKIT_DATA")
 PARTS = {"train": ("x_train", "y_train"), "t10k": ("x_test", "y_test")}
 
 
@@ -113,10 +111,8 @@ def pretend_mnist(monkeypatch, content):
 # What is read
 
 
-@pytest.mark.skipif(not MNIST, reason="needs MNIST: set DIGITKIT_DATA")
-def test_mnist_itself():
-    (x_train, y_train), (x_test, y_test) = data.load_mnist(MNIST)
-    assert data.data_source() == "mnist"
+def test_mnist_itself(mnist):  # the fixture asks data_source
+    (x_train, y_train), (x_test, y_test) = mnist
     assert x_train.shape == (60_000, 28, 28)
     assert x_test.shape == (10_000, 28, 28)
     # The counts and first labels that every description of MNIST gives.
@@ -426,3 +422,14 @@ def test_to_unit():
 def test_to_unit_scales_nothing_twice(dtype):
     with pytest.raises(ValueError, match=np.dtype(dtype).name):
         data.to_unit(np.zeros((2, 28, 28), dtype))
+
+
+def test_a_download_counts_where_no_cache_can_be_kept(tmp_path, monkeypatch):
+    blocked = tmp_path / "a file"
+    blocked.write_text("no folder")
+    monkeypatch.setenv("KERAS_HOME", str(blocked))
+    pretend_mnist(monkeypatch, npz())
+    network_gives(monkeypatch, npz())
+    loaded = data.load_mnist()
+    assert data.data_source() == "mnist"
+    np.testing.assert_array_equal(loaded[0][0], SMALL["x_train"])

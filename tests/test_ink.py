@@ -1,7 +1,6 @@
 """From strokes, or a picture file, to an image as MNIST's were made."""
 
 import math
-import os
 import struct
 import time
 import zlib
@@ -12,11 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
-from digitkit.data import load_mnist, to_unit
+from digitkit.data import to_unit
 from digitkit.ink import BOX, SIZE, move_to_centre, to_image
 from digitkit.pictures import picture_to_image
-
-MNIST = os.environ.get("DIGITKIT_DATA")
 
 ONE = [[(5, 0), (5, 10)]]
 SEVEN = [[(0, 0), (6, 0), (3, 10)], [(1, 5), (6, 5)]]
@@ -95,9 +92,8 @@ def test_ink_fills_the_box_round_its_centre_of_mass(strokes):
     assert (at_border | (off < 0.51)).all()
 
 
-@pytest.mark.skipif(not MNIST, reason="needs MNIST: set DIGITKIT_DATA")
-def test_mnist_s_own_images_are_centred_already():
-    _, (images, _) = load_mnist(MNIST)
+def test_mnist_s_own_images_are_centred_already(mnist):
+    _, (images, _) = mnist
     images = to_unit(images[:2000])
     same = (move_to_centre(images) == images).all(axis=(1, 2))
     assert same.mean() > 0.99
