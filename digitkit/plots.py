@@ -141,7 +141,7 @@ def plot_history(history, quantity="loss", ax=None):
     ----------
     history : dict of list
         ``history[quantity]`` and, if measured, ``history["val_" + quantity]``, by
-        epoch; ``history["epoch"]`` says when, if not at the end of each epoch.
+        epoch; ``history["when"]`` says when, in epochs, if not at the end of each.
     quantity : str
         "loss" or "accuracy", say.
     ax : matplotlib.axes.Axes, optional
@@ -153,7 +153,7 @@ def plot_history(history, quantity="loss", ax=None):
     if quantity not in history:
         raise ValueError(f"no {quantity!r} in the history: it has {list(history)}")
     ax = ax or _new_axes(5, 3)
-    when = history.get("epoch", np.arange(1, len(history[quantity]) + 1))
+    when = history.get("when", np.arange(1, len(history[quantity]) + 1))
     ax.plot(when, history[quantity], "-", label="training")
     checked = history.get(f"val_{quantity}", [])
     if checked:

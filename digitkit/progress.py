@@ -19,7 +19,7 @@ def live_curves():
         def on_train_begin(self, logs=None):
             self.fig, self.axes = plt.subplots(1, 2, figsize=(8, 3))
             plt.close(self.fig)  # shown by its display alone
-            self.history = {"epoch": [], "loss": [], "accuracy": []}
+            self.history = {"when": [], "loss": [], "accuracy": []}
             self.history |= {"val_loss": [], "val_accuracy": []}
             self.handle = display(self.fig, display_id=True)
             self.begun, self.next_draw, self.epoch = time.monotonic(), 0, 0
@@ -33,7 +33,7 @@ def live_curves():
             done = min(batch + 1, steps)  # several steps at once can count past the end
             if done < steps and done - self.seen < steps / 40:
                 return
-            self.history["epoch"].append(self.epoch + done / steps)
+            self.history["when"].append(self.epoch + done / steps)
             for name in ("loss", "accuracy"):
                 if name not in logs:
                     raise ValueError(f"no {name} is measured: compile with metrics")
@@ -53,10 +53,10 @@ def live_curves():
             self.draw()
 
         def draw(self):
-            if self.handle is None or not self.history["epoch"]:
+            if self.handle is None or not self.history["when"]:
                 return  # not in a notebook, or nothing to draw yet
             begun = time.monotonic()
-            share = self.history["epoch"][-1] / self.params["epochs"]
+            share = self.history["when"][-1] / self.params["epochs"]
             left = (begun - self.begun) * (1 / share - 1)
             self.fig.suptitle(
                 f"epoch {self.epoch + 1} of {self.params['epochs']}, "

@@ -142,7 +142,7 @@ def test_history_has_a_curve_for_each_part():
 
 
 def test_history_within_epochs():
-    parts = {"epoch": [0.5, 1, 1.5, 2], "loss": [4, 3, 2, 1], "val_loss": [2.5, 1.5]}
+    parts = {"when": [0.5, 1, 1.5, 2], "loss": [4, 3, 2, 1], "val_loss": [2.5, 1.5]}
     training, validation = plots.plot_history(parts).get_lines()
     assert list(training.get_xdata()) == [0.5, 1, 1.5, 2]
     assert list(validation.get_xdata()) == [1, 2]

@@ -340,7 +340,7 @@ def test_live_curves_take_each_batch_for_itself(screen):
     train_by_hand(curves, losses)
     np.testing.assert_allclose(curves.history["loss"], losses.ravel())
     np.testing.assert_allclose(curves.history["accuracy"], 1 - losses.ravel())
-    np.testing.assert_allclose(curves.history["epoch"], np.arange(1, 31) / 10)
+    np.testing.assert_allclose(curves.history["when"], np.arange(1, 31) / 10)
     assert curves.history["val_loss"] == [0.5, 1.5, 2.5]
     assert curves.history["val_accuracy"] == [0.5, 0.5, 0.5]
 
@@ -350,7 +350,7 @@ def test_live_curves_of_long_epochs_are_means_of_forty_parts(screen):
     losses = np.random.default_rng(0).random((2, 430))
     curves = progress.live_curves()
     train_by_hand(curves, losses)
-    ends = np.rint(np.array(curves.history["epoch"]) * 430).astype(int)
+    ends = np.rint(np.array(curves.history["when"]) * 430).astype(int)
     assert 70 <= len(ends) <= 80
     begins = [0, *ends[:-1]]
     expected = [
@@ -369,7 +369,7 @@ def test_live_curves_of_batches_that_keras_runs_at_once(screen):
     parts = [part for one in losses for part in (one[:20], one[20:40], one[40:])]
     expected = [part.mean() for part in parts]
     np.testing.assert_allclose(curves.history["loss"], expected)
-    np.testing.assert_allclose(curves.history["epoch"], [0.4, 0.8, 1, 1.4, 1.8, 2])
+    np.testing.assert_allclose(curves.history["when"], [0.4, 0.8, 1, 1.4, 1.8, 2])
 
 
 @slow
@@ -409,7 +409,7 @@ def test_live_curves_while_keras_trains(screen, small_data):
     curves = progress.live_curves()
     training.quick(small_data, epochs=3, callbacks=[curves])
     assert len(screen.shown) == 1
-    assert curves.history["epoch"][-1] == 3
+    assert curves.history["when"][-1] == 3
     assert len(curves.history["val_accuracy"]) == 3
     values = curves.history["loss"] + curves.history["accuracy"]
     assert np.isfinite(values).all()
