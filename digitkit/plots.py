@@ -12,6 +12,7 @@ STYLE = {
     "axes.spines.right": False,
     "axes.prop_cycle": plt.cycler(color=[BLUE, ORANGE, GREEN, RED, GRAY]),
     "figure.constrained_layout.use": True,
+    "figure.figsize": (6, 3.5),
     "figure.facecolor": "white",  # readable in the dark theme too
     "font.size": 10,
     "legend.frameon": False,
