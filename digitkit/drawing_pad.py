@@ -147,7 +147,7 @@ class DrawingPad(Box):
                 self.pen_up()
                 self._paper.blur()  # so that the notebook has its keys back
         except Exception as error:
-            self._show(f"Something failed on the pad: {error!r}")
+            self._show(f"Something failed on the pad: {error!r}", self.image)
 
     def _redraw(self):
         paper = self._paper
@@ -164,11 +164,11 @@ class DrawingPad(Box):
 
     def _update(self):
         self._redraw()
-        self.probabilities = None
+        self.probabilities, image = None, self.image
         headline = "Draw a digit from 0 to 9"
         if self.strokes:
             try:
-                answer = np.asarray(self.predict(self.image), float)
+                answer = np.asarray(self.predict(image), float)
                 if answer.shape != (10,) or not np.isfinite(answer).all():
                     raise ValueError(f"expected ten probabilities, received {answer}")
                 self.probabilities = answer
@@ -176,9 +176,9 @@ class DrawingPad(Box):
                 headline = f"This looks like {digit}, {100 * answer.max():.0f} %"
             except Exception as error:
                 headline = f"The network gave no answer: {error!r}"
-        self._show(headline)
+        self._show(headline, image)
 
-    def _show(self, headline):
+    def _show(self, headline, image):
         bars = ""
         for digit in range(10):
             part = 0 if self.probabilities is None else self.probabilities[digit]
@@ -186,7 +186,7 @@ class DrawingPad(Box):
             bars += f'<div{top}><dt>{digit}</dt><i style="width: {part:.1%}"></i>'
             bars += f"<dd>{100 * part:.0f} %</dd></div>"
         file = io.BytesIO()
-        Image.fromarray(np.uint8(255 - 255 * self.image)).save(file, "PNG")
+        Image.fromarray(np.uint8(255 - 255 * image)).save(file, "PNG")
         self._answer.value = ANSWER.substitute(
             headline=html.escape(headline),
             picture=base64.b64encode(file.getvalue()).decode(),
