@@ -1,26 +1,21 @@
 """Load MNIST, or the stand-in where MNIST cannot be had."""
 
 import hashlib
-import http.client
+import io
 import os
 import sys
-import tempfile
-import urllib.request
+import time
 import zlib
 from pathlib import Path
 
 import numpy as np
 
-from . import ink, standin
-from .files import ARRAYS, read_arrays
+from . import files, ink, standin
 from .places import cache_folder, replacing
 
-MNIST_URL = (
-    "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"  # Keras'
-)
-MNIST_NPZ_SHA256 = "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"
 MNIST_ARRAYS_SHA256 = "06b0d1f124c4e5fa796686ade41a9b778edacc8622f2195a352ef479ad44fc16"
-SECONDS = 5  # without an answer, after which an address is given up
+TOO_LONG = 3  # seconds that a download may take to fail, each time
+FORGET = 3600  # seconds after which one that took longer is tried again
 
 _last_source = None
 
@@ -37,7 +32,9 @@ def load_mnist(source=None):
     ----------
     source : path, optional
         A ``mnist.npz``, or a folder with it or with the four IDX files (gzipped or
-        not). What is named is used or refused, never silently passed over.
+        not). What is named is used or refused, never silently passed over. Other data
+        of this shape do too: Fashion-MNIST, your own, or one data set of EMNIST, whose
+        images lie on their side: ``x_train.transpose(0, 2, 1)`` sets them upright.
 
     Returns
     -------
@@ -61,7 +58,7 @@ def load_mnist(source=None):
     named = source or os.environ.get("DIGITKIT_DATA")
     if named:
         found = Path(named)
-        arrays = read_arrays(found)
+        arrays = files.read_arrays(found)
         told = str(found)
     else:
         arrays, told = _mnist_or_standin()
@@ -116,35 +113,63 @@ def keras_cache():
 
 
 def _mnist_or_standin():
+    """Return the arrays, and what to tell of where they come from."""
     cached = keras_cache()
-    if not cached.exists():
+    try:
+        with cached.open("rb") as file:
+            content = file.read(files.MNIST_NPZ_SIZE + 1)
+    except OSError:  # not fetched yet, or not readable
         try:
-            content = _download()
-        except (OSError, http.client.HTTPException) as error:
-            return _standin(), (
-                f"MNIST cannot be fetched here: {getattr(error, 'reason', error)}. All "
-                "lessons work with the stand-in; for the real one, set DIGITKIT_DATA "
-                "to a folder with mnist.npz or MNIST's four IDX files"
+            content = _fetch()
+        except OSError as error:
+            arrays, remark = _standin()
+            return arrays, (
+                f"MNIST cannot be fetched here: {error}. All lessons work with the "
+                "stand-in; for the real one, set DIGITKIT_DATA to a folder with "
+                f"mnist.npz or MNIST's four IDX files{remark}"
             )
-        try:
-            with replacing(cached) as temporary:
-                temporary.write_bytes(content)
-        except OSError:  # a cache saves time only
-            with tempfile.TemporaryDirectory() as folder:
-                fetched = Path(folder, "mnist.npz")
-                fetched.write_bytes(content)
-                return read_arrays(fetched), MNIST_URL
-    if hashlib.sha256(cached.read_bytes()).hexdigest() != MNIST_NPZ_SHA256:
-        raise ValueError(f"{cached} is not MNIST by its checksum: delete it, run again")
-    return read_arrays(cached), str(cached)
+        told = files.MNIST_URL + _keep(cached, content)
+    else:
+        if not files.is_mnist(content):
+            raise ValueError(
+                f"{cached} is not MNIST by its checksum: delete it, run again"
+            )
+        told = str(cached)
+    return files.read_npz(io.BytesIO(content), told), told
 
 
-def _download():
-    with urllib.request.urlopen(MNIST_URL, timeout=SECONDS) as answer:
-        content = answer.read()
-    if hashlib.sha256(content).hexdigest() != MNIST_NPZ_SHA256:
-        raise OSError(f"what {MNIST_URL} sent is not MNIST by its checksum")
-    return content
+def _fetch():
+    """Download MNIST, unless that took long to fail, and that within the last hour.
+
+    Else a firewall that drops packets would cost 15 seconds in every notebook.
+    """
+    failed = cache_folder() / "download-failed.txt"
+    retry = f" (tried again after an hour, or at once if you delete {failed})"
+    try:
+        lately = abs(time.time() - failed.stat().st_mtime) < FORGET
+        reason = failed.read_text("utf-8") if lately else ""
+    except (OSError, ValueError):
+        reason = ""
+    if reason:
+        raise OSError(reason + retry)
+    begun = time.monotonic()
+    try:
+        return files.download_npz()
+    except OSError as error:
+        reason = str(error)
+        if time.monotonic() - begun > TOO_LONG and not _keep(failed, reason.encode()):
+            reason += retry
+        raise OSError(reason) from error
+
+
+def _keep(path, content):
+    """Write a file of a cache; return what to tell of it, nothing if all is well."""
+    try:
+        with replacing(path) as temporary:
+            temporary.write_bytes(content)
+    except OSError as error:  # the data are there all the same
+        return f"; not cached in {path.parent}: {error.strerror or error}"
+    return ""
 
 
 def _standin():
@@ -152,14 +177,11 @@ def _standin():
     sources = Path(standin.__file__).read_bytes() + Path(ink.__file__).read_bytes()
     cached = cache_folder() / f"standin-{zlib.crc32(sources):08x}.npz"
     try:
-        return read_arrays(cached)
-    except (FileNotFoundError, ValueError):
+        return files.read_arrays(cached), ""
+    except (OSError, ValueError):
         pass  # not drawn yet, or damaged
     (x_train, y_train), (x_test, y_test) = standin.draw_data_set()
     arrays = (x_train, y_train, x_test, y_test)
-    try:
-        with replacing(cached) as temporary:
-            np.savez_compressed(temporary, **dict(zip(ARRAYS, arrays, strict=True)))
-    except OSError:
-        pass  # a cache saves time only
-    return arrays
+    file = io.BytesIO()
+    np.savez_compressed(file, **dict(zip(files.ARRAYS, arrays, strict=True)))
+    return arrays, _keep(cached, file.getvalue())
