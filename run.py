@@ -4,6 +4,7 @@ This needs Python alone, and keeps to what Python 3.8 can read, so that an old P
 gets a remedy instead of a traceback.
 """
 
+import argparse
 import hashlib
 import importlib.util
 import json
@@ -13,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tempfile
 import time
 from pathlib import Path
 
@@ -22,18 +24,39 @@ python run.py lab [--gpu] [...]   open JupyterLab; the first time, set all up be
 python run.py test                check everything: style, code, notebooks
 python run.py soak                the long tests
 python run.py notebooks [...]     run the notebooks, all or those named, and store
-                                  their outputs anew"""
+                                  their outputs anew
+python run.py bundle [...]        fetch all that machines without a network need; this
+                                  folder, copied there, then sets itself up
+                                  (for others than this one: --platform, --python)"""
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 WINDOWS = sys.platform == "win32"
 PYTHON = VENV / ("Scripts/python.exe" if WINDOWS else "bin/python")
 STAMP = VENV / "digitkit.json"  # what pip has installed, or that it has not finished
+WHEELS = ROOT / "wheels"
+NOTE = WHEELS / "bundles.json"  # for whom all is there, and from which pins
 TESTS = (
     "ruff check .",
     "ruff format --check .",
     "pytest tests",
     "pytest --nbval notebooks",
 )
+
+
+def linux(machine):
+    """Return pip's names for the Linux wheels that run with glibc 2.28 or later."""
+    tags = [f"manylinux_2_{minor}_{machine}" for minor in range(28, 16, -1)]
+    return [*tags, f"manylinux2014_{machine}"]  # which, to pip, takes in older names
+
+
+# What a teacher calls it: pip's names for its wheels, and what markers see there.
+PLATFORMS = {
+    "linux": (linux("x86_64"), {"sys_platform": "linux", "os_name": "posix"}),
+    "linux-arm": (linux("aarch64"), {"sys_platform": "linux", "os_name": "posix"}),
+    "windows": (["win_amd64"], {"sys_platform": "win32", "os_name": "nt"}),
+    "macos": (["macosx_12_0_arm64"], {"sys_platform": "darwin", "os_name": "posix"}),
+}
+PYTHONS = ("3.11", "3.12", "3.13")
 
 
 def refusal():
@@ -98,8 +121,11 @@ def prepare(*extras):
         refuse(message)
     stamp = read_stamp()
     extras = sorted({*extras, *stamp.get("extras", [])})  # nothing is taken away
-    finished = {"inputs": inputs(), "extras": extras}
-    usable = venv_version() == list(sys.version_info[:2])
+    system = sysconfig.get_platform()
+    finished = {"inputs": inputs(), "extras": extras, "system": system}
+    # A .venv that was copied along can be for another processor, which pip overlooks.
+    here = stamp.get("system", system) == system
+    usable = here and venv_version() == list(sys.version_info[:2])
     if usable and stamp == finished:
         return
     # Without a stamp it is somebody's own: installed into if it works, never wiped.
@@ -116,9 +142,16 @@ def prepare(*extras):
 
 def inputs():
     """Return a hash of all that decides what pip installs."""
-    digest = hashlib.sha256(f"{sys.version_info[:2]} {ROOT}".encode())
+    place = f"{sys.version_info[:2]} {ROOT} {requirements()}"
+    return hashlib.sha256(place.encode()).hexdigest()
+
+
+def requirements():
+    """Return a hash of what the packages are, the same on every machine."""
+    digest = hashlib.sha256()
     for name in ("pyproject.toml", "constraints.txt"):
-        digest.update((ROOT / name).read_bytes())
+        text = (ROOT / name).read_text(encoding="utf-8")  # git may change line ends
+        digest.update(text.encode())
     return digest.hexdigest()
 
 
@@ -133,10 +166,15 @@ def read_stamp():
 
 
 def write_stamp(stamp):
-    """Replace the stamp in one step, so that it is never half written."""
-    temporary = STAMP.with_suffix(".part")
-    temporary.write_text(json.dumps(stamp))
-    temporary.replace(STAMP)
+    """Replace the stamp."""
+    write_json(STAMP, stamp)
+
+
+def write_json(path, content):
+    """Replace a file in one step, so that it is never half written."""
+    temporary = path.with_suffix(".part")
+    temporary.write_text(json.dumps(content))
+    temporary.replace(path)
 
 
 def venv_version():
@@ -151,11 +189,7 @@ def venv_version():
 
 def make_venv(extras):
     """Make .venv anew, empty but for pip."""
-    if not (importlib.util.find_spec("ensurepip") and importlib.util.find_spec("venv")):
-        refuse(
-            "This Python came without the parts that make environments.\nOn Debian and "
-            f"Ubuntu type: sudo apt install python3.{sys.version_info[1]}-venv"
-        )
+    require_venv()
     try:
         VENV.mkdir(exist_ok=True)
         write_stamp({"unfinished": True, "extras": extras})
@@ -167,48 +201,82 @@ def make_venv(extras):
     except OSError as error:
         refuse(f"Cannot renew {VENV}: {error}\nClose what uses it, then try again.")
     # While it installs, pip keeps what it has fetched beside what it unpacks.
-    needed = 15 if "gpu" in extras else 4.5
+    require_room(VENV, 15 if "gpu" in extras else 4.5)
+    print(f"Making {VENV} with Python {platform.python_version()}", flush=True)
+    fill_venv(VENV)
+
+
+def require_venv():
+    """Refuse where this Python cannot make environments."""
+    if not (importlib.util.find_spec("ensurepip") and importlib.util.find_spec("venv")):
+        refuse(
+            "This Python came without the parts that make environments.\nOn Debian and "
+            f"Ubuntu type: sudo apt install python3.{sys.version_info[1]}-venv"
+        )
+
+
+def require_room(folder, needed):
+    """Refuse where fewer than the `needed` GB are free."""
     free = shutil.disk_usage(ROOT).free / 1e9
     if free < needed:
         refuse(
-            f"{VENV} needs {needed} GB to be made, and {free:.1f} GB are free.\n"
+            f"{folder} needs {needed} GB to be made, and {free:.1f} GB are free.\n"
             "Make room, or move this folder to a larger disk."
         )
-    print(f"Making {VENV} with Python {platform.python_version()}", flush=True)
+
+
+def fill_venv(folder):
+    """Make an environment in `folder` that holds pip."""
     # Not sys.executable: that is gone if it was the old .venv's.
-    if call(getattr(sys, "_base_executable", sys.executable), "-m", "venv", VENV):
+    if call(getattr(sys, "_base_executable", sys.executable), "-m", "venv", folder):
         sys.exit("Python could not make the environment: see its message above.")
 
 
 def install(extras):
     """Install digitkit, editable, and `extras` in the versions tested together."""
-    size = 3.6 if "gpu" in extras else 0.8
-    print(f"Installing; the first time this downloads {size} GB:", flush=True)
-    command = [PYTHON, "-m", "pip", "install", "--progress-bar", "off"]
+    source = bundle_options(extras)
+    if source:
+        remedy = (
+            "Is wheels/ damaged? Copy it here anew or, where there is a network, type "
+            "python run.py bundle\nto mend it, or delete it to install without."
+        )
+        print("Installing from wheels/, without the network:", flush=True)
+    else:
+        remedy = "The first time needs a network. Behind a proxy, set HTTPS_PROXY."
+        size = 3.6 if "gpu" in extras else 0.8
+        print(f"Installing; the first time this downloads {size} GB:", flush=True)
+
+    def unpacking():  # from here on, whatever stops pip leaves .venv half made
+        write_stamp({"unfinished": True, "extras": extras})
+        print("  Unpacking, a minute or two", flush=True)
+
     target = f".[{','.join(extras)}]" if extras else "."
-    command += ["-c", "constraints.txt", "-e", target]
+    command = ["install", *source, "-c", "constraints.txt", "-e", target]
+    failure = f"pip could not install everything: see above.\n{remedy}"
+    pip(PYTHON, *command, failure=failure, unpacking=unpacking)
+    # An untrusted notebook loses its drawing pad when the page is reloaded.
+    lessons = sorted((ROOT / "notebooks").glob("**/0*.ipynb"))
+    # Not "jupyter trust", which starts a script that a moved .venv has lost.
+    trust = [PYTHON, "-m", "nbformat.sign", *lessons]
+    subprocess.run(trust, capture_output=True, check=False)
+
+
+def pip(python, *command, failure, unpacking=None):
+    """Run pip, telling what it downloads; end with `failure` if it fails."""
+    command = [python, "-m", "pip", *command, "--progress-bar", "off"]
     options = {"text": True, "errors": "replace", "cwd": ROOT}
     options.update(stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     told = []
-    with subprocess.Popen(command, **options) as pip:
-        for line in pip.stdout:
+    with subprocess.Popen(command, **options) as process:
+        for line in process.stdout:
             told.append(line)
             words = line.split()
             if words[:1] == ["Downloading"] and words[-1] in ("MB)", "GB)"):
                 print("  " + " ".join(words), flush=True)
             elif line.startswith("Installing collected"):
-                # From here on, whatever stops pip leaves .venv half made.
-                write_stamp({"unfinished": True, "extras": extras})
-                print("  Unpacking, a minute or two", flush=True)
-    if pip.returncode:
-        sys.exit(
-            "".join(told[-20:]) + "pip could not install everything: see above.\n"
-            "The first time needs a network. Behind a proxy, set HTTPS_PROXY."
-        )
-    # An untrusted notebook loses its drawing pad when the page is reloaded.
-    lessons = sorted((ROOT / "notebooks").glob("**/0*.ipynb"))
-    trust = [PYTHON, "-m", "jupyter", "trust", *lessons]
-    subprocess.run(trust, capture_output=True, check=False)
+                unpacking()
+    if process.returncode:
+        sys.exit("".join(told[-20:]) + failure)
 
 
 def call(*command, cwd=None):
@@ -227,11 +295,8 @@ def lab(*arguments):
     if gpu and sys.platform != "linux":
         print("TensorFlow uses GPUs on Linux and in WSL2 only. Going on without.")
     prepare(*["gpu"] if gpu else [])
-    first = "notebooks/00_start_here.ipynb"
-    if not (ROOT / first).exists():
-        first = "notebooks/01_meet_the_digits.ipynb"
     command = [str(PYTHON), "-m", "jupyterlab", f"--ServerApp.root_dir={ROOT}"]
-    command += [f"--LabApp.default_url=/lab/tree/{first}"]
+    command += ["--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb"]
     command += ["--LanguageServerManager.autodetect=False"]  # less for it to say
     command += [word for word in arguments if word != "--gpu"]
     print("Leave this window open. Ctrl-C, twice, ends JupyterLab.", flush=True)
@@ -292,6 +357,99 @@ def notebooks(*arguments):
     return call(PYTHON, ROOT / "tools" / "refresh_notebooks.py", *arguments)
 
 
+def bundle(*arguments):
+    """Fetch what `lab` and `test` install on machines without a network."""
+    message = refusal()
+    if message:
+        refuse(message)
+    name, version = this_machine()
+    parser = argparse.ArgumentParser("python run.py bundle", description=bundle.__doc__)
+    parser.add_argument("--platform", choices=PLATFORMS, default=name)
+    parser.add_argument("--python", choices=PYTHONS, default=version)
+    wanted = parser.parse_args(arguments)
+    whom = f"{wanted.platform} with Python {wanted.python}"
+    pins = needed_pins(wanted.platform, wanted.python)
+    require_venv()
+    require_room(WHEELS, 2)
+    WHEELS.mkdir(exist_ok=True)
+    whole = read_note()
+    whole.pop(whom, None)
+    write_json(NOTE, whole)
+    print(f"Fetching {len(pins)} wheels for {whom}:", flush=True)
+    command = ["download", "--dest", WHEELS, "--no-deps", "--only-binary", ":all:"]
+    command += ["--python-version", wanted.python]
+    for tag in PLATFORMS[wanted.platform][0]:
+        command += ["--platform", tag]
+    failure = (
+        "pip could not fetch everything: see above. What has come stays in wheels/;\n"
+        "type the same again to go on. Behind a proxy, set HTTPS_PROXY."
+    )
+    with tempfile.TemporaryDirectory(prefix="digitkit-") as folder:
+        fill_venv(folder)
+        python = Path(folder) / PYTHON.relative_to(VENV)
+        # Ten at a time, since pip keeps none of them when it is stopped. What is there
+        # already it compares with the index's hash, and fetches if damaged.
+        for first in range(0, len(pins), 10):
+            pip(python, *command, *pins[first : first + 10], failure=failure)
+    whole[whom] = requirements()
+    write_json(NOTE, whole)
+    size = sum(path.stat().st_size for path in WHEELS.iterdir()) / 1e9
+    print(f"wheels/ holds {size:.1f} GB, all that is needed on", *whole, sep="\n  ")
+    print("Copy this folder there, without .venv. Then: python run.py lab")
+    return 0
+
+
+def this_machine():
+    """Return the name of this platform and its Python's version."""
+    arm = platform.machine().lower() in ("aarch64", "arm64")
+    name = {"win32": "windows", "darwin": "macos"}.get(sys.platform)
+    version = ".".join(map(str, sys.version_info[:2]))
+    return name or ("linux-arm" if arm else "linux"), version
+
+
+def needed_pins(name, version):
+    """List the pins that a platform and a version of Python need, without GPUs."""
+    known = {"python_full_version": version + ".0", "implementation_name": "cpython"}
+    known.update(PLATFORMS[name][1])
+    needed = []
+    for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines():
+        pin, _, marker = line.partition(";")
+        if not pin or pin.startswith(("#", "nvidia-")):
+            continue
+        # To pip, markers speak of this machine only. They read as Python.
+        if not marker or eval(marker, {"__builtins__": {}}, known):
+            needed.append(pin.strip())
+    return needed
+
+
+def read_note():
+    """Return for whom wheels/ is whole, with the hash of what they require."""
+    try:
+        return json.loads(NOTE.read_text())
+    except (OSError, ValueError):
+        return {}
+
+
+def bundle_options(extras):
+    """Return pip's options to install from wheels/, none where it does not serve."""
+    if not WHEELS.exists():
+        return []
+    name, version = this_machine()
+    whole, whom = read_note(), f"{name} with Python {version}"
+    remedy = f"With a network, type: python run.py bundle --platform {name}"
+    remedy += f" --python {version}"
+    if "gpu" in extras:
+        why = "has nothing for GPUs."
+    elif whom not in whole:
+        why = f"is whole for {', '.join(whole) or 'nobody'}, not for {whom}. {remedy}"
+    elif whole[whom] != requirements():
+        why = f"has other versions than those in constraints.txt. {remedy}"
+    else:
+        return ["--no-index", "--find-links", WHEELS]
+    print(f"Not installing from wheels/, which {why}", flush=True)
+    return []
+
+
 def make_paths_absolute():
     """Make the paths in digitkit's variables absolute: kernels run in notebooks/."""
     for name in ("DATA", "PENS", "WORK", "CACHE"):
@@ -300,7 +458,13 @@ def make_paths_absolute():
             os.environ["DIGITKIT_" + name] = str(Path(path).absolute())
 
 
-COMMANDS = {"lab": lab, "test": test, "soak": soak, "notebooks": notebooks}
+COMMANDS = {
+    "lab": lab,
+    "test": test,
+    "soak": soak,
+    "notebooks": notebooks,
+    "bundle": bundle,
+}
 
 
 def main(command=None, *arguments):

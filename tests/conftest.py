@@ -1,7 +1,7 @@
-"""What a machine may lack: MNIST, real pens, a browser.
+"""What a machine may lack: MNIST, real pens, a browser, the package index.
 
 A test that needs one of them is skipped where it is missing, and fails where
-``DIGITKIT_REQUIRE`` names it: ``DIGITKIT_REQUIRE="mnist pens browser"`` for all three.
+``DIGITKIT_REQUIRE`` names it: ``"mnist pens browser index"`` for all four.
 """
 
 import gzip
@@ -15,7 +15,7 @@ import pytest
 
 from digitkit import data
 
-KINDS = {"mnist", "pens", "browser"}
+KINDS = {"mnist", "pens", "browser", "index"}
 COMMANDS = (
     "google-chrome",
     "google-chrome-stable",
