@@ -1,15 +1,16 @@
 """Say what machine this is, and check that all that digitkit needs is there."""
 
+import ast
 import contextlib
 import importlib.util
 import io
-import json
 import os
 import platform
 import shutil
 import subprocess
 import sys
 import tempfile
+import textwrap
 from importlib.metadata import requires, version
 from pathlib import Path
 
@@ -70,11 +71,6 @@ def check():
     ------
     name, ok, detail, remedy : str, bool, str, str
         `ok` is false only for what stops the lessons; `remedy` then says what to do.
-
-    Examples
-    --------
-    >>> [name for name, ok, *_ in check() if not ok]  # doctest: +SKIP
-    []
     """
     machine = {}  # filled by the check of TensorFlow
     checks = {
@@ -93,13 +89,24 @@ def check():
 
 
 def print_results(results):
-    """Print a line for each of `check`'s results; return whether all is well."""
+    """Print a line for each of `check`'s results; return whether all is well.
+
+    Parameters
+    ----------
+    results : iterable of what `check` yields
+    """
+    notebook = type(sys.stdout).__module__ == "ipykernel.iostream"
+    terminal = sys.stdout.isatty() and sys.platform != "win32"  # old ones show codes
+    colours = (notebook or terminal) and not os.environ.get("NO_COLOR")
+    paint = "\x1b[1;38;5;231;48;5;{}m {:<18}\x1b[0m" if colours else "{1:<19}"
     all_well = True
     for name, ok, detail, remedy in results:
-        print("pass" if ok else "FAIL", f" {name:<12} {detail}", flush=True)
-        if not ok:
-            print(f"      what to do:  {remedy}", flush=True)
-            all_well = False
+        word, colour = ("pass", 28) if ok else ("FAIL", 160)  # white on green or red
+        for label, text in (f"{word}  {name}", detail), ("      what to do:", remedy):
+            for line in textwrap.wrap(text, 68, break_on_hyphens=False):
+                print(paint.format(colour, label), line, flush=True)
+                label = ""
+        all_well &= ok
     return all_well
 
 
@@ -125,19 +132,15 @@ def _check_packages():
 
 def _check_tensorflow(machine):
     # In a process of its own: where the processor lacks AVX the import kills it.
-    code = (
-        "import json, tensorflow; from digitkit.runtime import describe_machine; "
-        "print(json.dumps([tensorflow.__version__, describe_machine()]))"
-    )
+    code = "import tensorflow, digitkit.runtime as r; print(r.describe_machine())"
     how = {"capture_output": True, "text": True, "errors": "replace"}
     try:
         child = subprocess.run([sys.executable, "-c", code], timeout=SECONDS, **how)
     except subprocess.TimeoutExpired:
         return f"not imported within {SECONDS} s", "close other programs, try again"
     if child.returncode == 0:
-        tensorflow, described = json.loads(child.stdout.splitlines()[-1])
-        machine.update(described)
-        return f"{tensorflow}, Keras {machine['Keras']}", ""
+        machine.update(ast.literal_eval(child.stdout.splitlines()[-1]))
+        return f"works, with Keras {machine['Keras']}", ""
     # An illegal instruction ends with signal 4, on Windows with 0xC000001D.
     if "compiled to use AVX" in child.stderr or child.returncode in (-4, 0xC000001D):
         remedy = "use a computer made after 2011; in a virtual machine, switch AVX on"
@@ -152,9 +155,9 @@ def _check_tensorflow(machine):
 def _check_data():
     from . import data
 
-    if not os.environ.get("DIGITKIT_DATA") and not data.keras_cache().exists():
-        return "MNIST is fetched at its first use; without a network, the stand-in", ""
     try:
+        if not os.environ.get("DIGITKIT_DATA") and not data.keras_cache().exists():
+            return "MNIST is fetched at first use; without a network, the stand-in", ""
         with contextlib.redirect_stderr(io.StringIO()) as told:
             data.load_mnist()
     except (OSError, ValueError) as error:
@@ -180,8 +183,7 @@ def _check_memory():
     meminfo = Path("/proc/meminfo")
     if not meminfo.exists():
         return "not measured on this system", ""
-    sizes = dict(line.split(":") for line in meminfo.read_text().splitlines())
-    free = int(sizes["MemAvailable"].removesuffix("kB")) / 1e6
+    free = int(meminfo.read_text().split("MemAvailable:")[1].split()[0]) / 1e6
     remark = "" if free >= 2 else "; training wants 2: close other programs"
     return f"{free:.1f} GB free{remark}", ""
 

@@ -1,24 +1,41 @@
-"""The drawing pad as a person meets it: JupyterLab, a browser, a mouse, a finger."""
+"""What a person meets in JupyterLab: the first minute, the pad, a mouse, a finger."""
 
 import json
 import os
 import re
 import shutil
 import statistics
+import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from lab import ROOT, draw, on_paper, stable_ink, start_browser, start_lab, wait_until
+from lab import (
+    IDLE,
+    ROOT,
+    draw,
+    on_paper,
+    stable_ink,
+    start_browser,
+    start_lab,
+    wait_until,
+)
 
 from digitkit.standin import draw_strokes
 
 pytestmark = pytest.mark.browser
 
+DOOR = "notebooks/00_start_here.ipynb"
 NOTEBOOK = ROOT / "notebooks" / "04_draw_your_own.ipynb"
 PAD = "pad"  # what the notebook calls it
 PIXEL = 1 / 280  # of the paper, as wide as the page shows it
 SEVEN = [[(0.2 + 0.03 * i, 0.2) for i in range(21)]]
 SEVEN[0] += [(0.8 - 0.02 * i, 0.2 + 0.035 * i) for i in range(1, 21)]
+LABELS = """output => [...output.querySelectorAll('span')].map(span => {
+    const {color, backgroundColor} = getComputedStyle(span);
+    const parts = [color, backgroundColor].map(x => x.match(/[0-9]+/g).map(Number));
+    return [span.textContent.trim(), ...parts];
+})"""
 LISTEN = """canvas => {
     window.waits = [];
     let up = null;
@@ -29,6 +46,110 @@ LISTEN = """canvas => {
         up = null;
     }).observe(answer, {childList: true});
 }"""
+
+
+@pytest.fixture(scope="module")
+def browser(browser_path):
+    with start_browser(browser_path) as browser:
+        yield browser
+
+
+# The first minute
+
+
+@pytest.fixture(scope="module")
+def door(browser, tmp_path_factory):
+    """The first notebook, opened as run.py opens it, all run, a 7 drawn and read."""
+    folder, home = tmp_path_factory.mktemp("digitkit"), tmp_path_factory.mktemp("home")
+    shutil.copytree(ROOT / "notebooks", folder / "notebooks")
+    asked = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("DIGITKIT_DATA", raising=False)
+        patch.setenv("KERAS_HOME", str(home / "keras"))
+        begun = time.monotonic()
+        with start_lab(folder, home) as lab:
+            page = browser.new_page(viewport={"width": 1000, "height": 800})
+            page.on("request", lambda request: asked.append(request.url))
+            page.goto(f"{lab.url}/lab/tree/{DOOR}?token={lab.token}")
+            page.wait_for_function(IDLE, timeout=60_000)
+            lab.command(page, "notebook:run-all-cells")
+            canvas = page.locator(".digitkit canvas")
+            canvas.wait_for(timeout=60_000)
+            wait_until_still(canvas)
+            draw(page, canvas, SEVEN)
+            answer = page.locator(".digitkit [role=status]")
+            answer.filter(has_text="This looks like a 7").wait_for()
+            seconds = time.monotonic() - begun
+            yield SimpleNamespace(
+                lab=lab, page=page, home=home, asked=asked, seconds=seconds
+            )
+            page.close()
+
+
+def test_the_first_digit_is_read_within_a_minute_without_a_network(door, capsys):
+    with capsys.disabled():
+        print(f"\nstarting JupyterLab to the first digit read: {door.seconds:.0f} s")
+    assert door.seconds < 60
+    elsewhere = [x for x in door.asked if not x.startswith((door.lab.url, "data:"))]
+    assert not elsewhere, "the page asks for what is not on this machine"
+
+
+def test_what_works_is_told_in_green_and_in_words(door):
+    lines = painted(door.page)
+    assert {colour for _, colour in lines} == {"green"}
+    told = [words for words, _ in lines if words]  # none where a line goes on
+    assert len(told) == 8 and all(words.startswith("pass  ") for words in told)
+    assert not door.page.locator("[data-mime-type$=stderr]").count()
+
+
+def test_what_fails_is_told_in_red_with_what_to_do(door):
+    work = door.home / "work"
+    work.rmdir()
+    work.touch()
+    door.lab.command(door.page, "notebook:run-all-cells")
+    stopped = door.page.locator("[data-mime-type$=stderr]")
+    stopped.filter(has_text="do what stands below it").wait_for(timeout=60_000)
+    try:
+        for theme in ("JupyterLab Dark", "JupyterLab Light"):
+            door.lab.command(door.page, "apputils:change-theme", theme=theme)
+            red = [words for words, colour in painted(door.page) if colour == "red"]
+            assert [x for x in red if x] == ["FAIL  work folder", "what to do:"]
+    finally:
+        work.unlink()
+
+
+def wait_until_still(canvas):
+    """Wait until the page, which moves while it fills, leaves the canvas in place."""
+    canvas.scroll_into_view_if_needed()
+    places = []
+
+    def still():
+        places.append(canvas.bounding_box())
+        return len(places) >= 10 and all(place == places[-1] for place in places[-10:])
+
+    wait_until(still, 15, "the canvas does not come to rest")
+
+
+def painted(page):
+    """Return (words, colour) of each label that the check printed, easy to read."""
+    output = page.locator(".jp-OutputArea-output", has_text="pass  Python")
+    labels = []
+    for words, ink, ground in output.evaluate(LABELS):
+        assert contrast(ink, ground) > 4.5, f"{words!r} is hard to read"
+        red, green, _ = ground
+        labels.append((words, "green" if green > red else "red"))
+    return labels
+
+
+def contrast(*colours):
+    """Return the contrast of two colours as WCAG 2.2 defines it, from 1 to 21."""
+    part = np.array(colours) / 255
+    linear = np.where(part <= 0.04045, part / 12.92, ((part + 0.055) / 1.055) ** 2.4)
+    low, high = sorted(linear @ (0.2126, 0.7152, 0.0722))
+    return (high + 0.05) / (low + 0.05)
+
+
+# The pad
 
 
 class Pad:
@@ -99,11 +220,11 @@ def swipe(page, canvas, strokes):
 
 
 @pytest.fixture(scope="module")
-def opened(browser_path, tmp_path_factory):
+def opened(browser, tmp_path_factory):
     folder = tmp_path_factory.mktemp("notebooks")
     shutil.copy(NOTEBOOK, folder)
     home = tmp_path_factory.mktemp("lab")
-    with start_lab(folder, home) as lab, start_browser(browser_path) as browser:
+    with start_lab(folder, home) as lab:
         size = {"width": 1000, "height": 800}
         page = browser.new_context(viewport=size, has_touch=True).new_page()
         lab.open(page, NOTEBOOK.name)

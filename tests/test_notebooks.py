@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 import runpy
 import shutil
 import subprocess
@@ -14,8 +15,11 @@ import numpy as np
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
+from digitkit import runtime
+
 ROOT = Path(__file__).parent.parent
 LESSONS = sorted((ROOT / "notebooks").glob("0*.ipynb"))
+DOOR = ROOT / "notebooks/00_start_here.ipynb"
 SOLUTIONS = sorted((ROOT / "notebooks/solutions").glob("0*.ipynb"))
 
 
@@ -48,6 +52,35 @@ def test_lessons(path, rule):
 @pytest.mark.parametrize("path", SOLUTIONS, ids=name)
 def test_solutions(path, rule):
     test_lessons(path, rule)
+
+
+# The first notebook
+
+
+def rows_of_the_map(path):
+    """Return (notebook, what you do, minutes) of each row of a table of the course."""
+    row = r"^\| \[(\w+)\]\((?:notebooks/)?\1\.ipynb\) \| (.+) \| ([\d.]+) \|$"
+    source = path.read_text("utf-8")
+    if path.suffix == ".ipynb":
+        source = "\n".join(x.source for x in nbformat.reads(source, 4).cells)
+    return re.findall(row, source, re.MULTILINE)
+
+
+def test_the_map_of_the_course_is_that_of_the_readme():
+    mapped = rows_of_the_map(DOOR)
+    assert [name for name, *_ in mapped] == [path.stem for path in LESSONS[1:]]
+    in_readme = rows_of_the_map(ROOT / "README.md")
+    assert mapped == [row for row in in_readme if row[0] != DOOR.stem]
+
+
+def test_the_first_notebook_shows_a_failure_as_it_is_printed(capsys):
+    prose = "\n".join(x.source for x in nbformat.read(DOOR, as_version=4).cells)
+    shown = re.search(r"^```\n(.*?)^```", prose, re.DOTALL | re.MULTILINE)[1]
+    name, detail, remedy = re.match(
+        r"FAIL  (.{12})  (.+)\n      what to do:   (.+)\n", shown
+    ).groups()
+    runtime.print_results([(name.strip(), False, detail, remedy)])
+    assert capsys.readouterr().out == shown
 
 
 # A notebook that keeps all rules, and one for each way to break them
@@ -333,7 +366,7 @@ def test_what_must_not_be_stored_is_reported(tmp_path, refresh):
 def test_nothing_is_stored_from_other_data_than_mnist(tmp_path, refresh, monkeypatch):
     require_mnist = refresh.__globals__["require_mnist"]
     monkeypatch.setenv("DIGITKIT_DATA", str(tmp_path))
-    with pytest.raises(SystemExit, match=r"expected mnist\.npz or the four"):
+    with pytest.raises(SystemExit, match=r"expected mnist\.npz"):
         require_mnist()
     arrays = {"x_train": np.zeros((1, 28, 28), np.uint8), "y_train": np.zeros(1, int)}
     arrays |= {"x_test": arrays["x_train"], "y_test": arrays["y_train"]}

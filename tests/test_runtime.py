@@ -1,8 +1,9 @@
 """What the machine is, and the checks with a remedy for each fault."""
 
 import importlib.util
-import json
+import io
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -116,12 +117,71 @@ def test_results_are_printed_in_words(capsys):
     ]
     assert runtime.print_results(results) is False
     assert capsys.readouterr().out == (
-        "pass  Python       3.13.1 in /here\n"
-        "FAIL  work folder  it is full\n"
-        "      what to do:  make room there\n"
-        "pass  memory       9.9 GB free\n"
+        "pass  Python        3.13.1 in /here\n"
+        "FAIL  work folder   it is full\n"
+        "      what to do:   make room there\n"
+        "pass  memory        9.9 GB free\n"
     )
     assert runtime.print_results(results[:1]) is True
+
+
+def test_long_results_are_wrapped_between_words(capsys):
+    path = "/home/me/two-folders-of-digits"
+    told = f"of all that is needed nothing lies where you said, {path}"
+    runtime.print_results([("data", False, told, "mend that, or unset it")])
+    assert capsys.readouterr().out == (
+        "FAIL  data          of all that is needed nothing lies where you said,\n"
+        f"                    {path}\n"
+        "      what to do:   mend that, or unset it\n"
+    )
+
+
+class Notebook(io.StringIO):
+    """What a notebook's kernel prints to."""
+
+
+Notebook.__module__ = "ipykernel.iostream"
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize(
+    ("stdout", "platform", "no_colour", "coloured"),
+    [
+        (Notebook, "linux", "", True),
+        (Notebook, "win32", "", True),
+        (Notebook, "linux", "1", False),
+        (Terminal, "linux", "", True),
+        (Terminal, "win32", "", False),
+        (Terminal, "darwin", "1", False),
+        (io.StringIO, "linux", "", False),
+    ],
+)
+def test_colours_go_to_notebooks_and_terminals(
+    monkeypatch, stdout, platform, no_colour, coloured
+):
+    monkeypatch.setattr(sys, "platform", platform)
+    monkeypatch.setenv("NO_COLOR", no_colour)
+    monkeypatch.setattr(sys, "stdout", stdout())
+    runtime.print_results([("Python", True, "a", ""), ("data", False, "b", "c")])
+    told = sys.stdout.getvalue()
+    rows = re.findall(r"\x1b\[1;38;5;231;48;5;(\d+)m (.*?) *\x1b\[0m (.*)", told)
+    green_and_red = [
+        ("28", "pass  Python", "a"),
+        ("160", "FAIL  data", "b"),
+        ("160", "      what to do:", "c"),
+    ]
+    assert rows == (green_and_red if coloured else [])
+    assert ("\x1b" in told) is coloured
+
+
+def test_kernels_print_to_what_the_test_takes_for_a_notebook():
+    from ipykernel.iostream import OutStream
+
+    assert OutStream.__module__ == Notebook.__module__
 
 
 def test_results_are_printed_as_they_come(capsys):
@@ -134,7 +194,7 @@ def test_results_are_printed_as_they_come(capsys):
 
 
 def test_everything_is_checked_in_order(monkeypatch):
-    answer_of_child(monkeypatch, stdout=json.dumps(["2.21.0", MACHINE]))
+    answer_of_child(monkeypatch, stdout=str(MACHINE))
     results = list(runtime.check())
     assert [name for name, *_ in results] == [
         "Python",
@@ -205,9 +265,8 @@ def no_child(monkeypatch):
 
 
 def test_tensorflow_works(monkeypatch):
-    stdout = "a warning\n" + json.dumps(["2.21.0", MACHINE]) + "\n"
-    answer_of_child(monkeypatch, stdout=stdout, stderr=NOISE)
-    passes("TensorFlow", "2.21.0, Keras 3.15.1 on tensorflow")
+    answer_of_child(monkeypatch, stdout=f"a warning\n{MACHINE}\n", stderr=NOISE)
+    passes("TensorFlow", "works, with Keras 3.15.1 on tensorflow")
     passes("GPU", "gpu:0")
 
 

@@ -1,7 +1,7 @@
 """Make the pictures in ``notebooks/images``: ``python tools/make_pictures.py``.
 
 Those at the head of notebooks 01 to 03 are drawn by the stand-in's pen and from the
-recorded runs. For that of the pad a digit is drawn with the mouse in a private
+recorded runs. For those of the pad a digit is drawn with the mouse in a private
 JupyterLab; this needs Chromium, Chrome or Edge, ``--browser PATH`` if it is not found.
 """
 
@@ -50,7 +50,7 @@ def three():
 
 
 def photograph(page, lab):
-    """Draw on the pad and return the PNG of the notebook's panel."""
+    """Draw on the pad; return PNGs of the notebook's panel and of the pad alone."""
     lab.open(page, NAME)
     lab.command(page, "notebook:run-all-cells")
     lab.command(page, "notebook:enter-command-mode")
@@ -63,7 +63,7 @@ def photograph(page, lab):
     page.evaluate("document.activeElement.blur()")
     page.evaluate("document.fonts.ready")
     page.wait_for_timeout(500)
-    return page.locator(".jp-NotebookPanel").screenshot()
+    return [page.locator(x).screenshot() for x in (".jp-NotebookPanel", ".digitkit")]
 
 
 def digits():
@@ -144,11 +144,12 @@ def main():
                 device_scale_factor=2,
                 reduced_motion="reduce",
             )
-            png = photograph(page, lab)
-    with replacing(IMAGES / "drawing_pad.png") as made:
-        made.write_bytes(png)
-        with Image.open(made) as picture:
-            picture.convert("P", palette=Image.Palette.ADAPTIVE).save(made)
+            pngs = photograph(page, lab)
+    for name, png in zip(("drawing_pad", "pad"), pngs, strict=True):
+        with replacing(IMAGES / f"{name}.png") as made:
+            made.write_bytes(png)
+            with Image.open(made) as picture:
+                picture.convert("P", palette=Image.Palette.ADAPTIVE).save(made)
     for make in (digits, network, curves):
         with replacing(IMAGES / f"{make.__name__}.png") as made:
             make().savefig(made, dpi=110, bbox_inches="tight")
