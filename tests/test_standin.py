@@ -52,16 +52,8 @@ def test_a_style_gives_images_of_one_digit(digit, style, table):
 
 def without_jitter(digit, style):
     """Draw a style as it is noted."""
-
-    class StillHand:
-        def random(self, n):
-            return np.zeros(n)
-
-        def normal(self, mean, deviation, size):
-            return np.full(size, float(mean))
-
-    [(_, strokes)] = standin._write([digit], StillHand(), {digit: style})
-    return ink.to_image([stroke[0] for stroke in strokes])
+    [strokes] = draw_strokes([digit], 0, {digit: style}, jitter=0)
+    return ink.to_image(strokes)
 
 
 def test_unseen_styles_are_like_no_other():
@@ -122,16 +114,16 @@ def test_own_styles_can_be_drawn():
 
 @pytest.mark.parametrize("digit", range(10))
 def test_strokes_become_the_same_image(digit):
-    """With one style both are drawn by the same hand; only the pen's width differs."""
+    """With one style both are drawn by the same hand; the pen differs."""
     style = {digit: STYLES[digit].split(",")[0]}
     images = draw_images([digit] * 20, 3, style)
-    drawings = draw_strokes([digit] * 20, 3, style)
+    drawings = draw_strokes([digit] * 20, 3, style, jitter=1)
     own, other = [], []
     for i, strokes in enumerate(drawings):
         image = ink.to_image(strokes).ravel()
         own.append(np.corrcoef(image, images[i].ravel())[0, 1])
         other.append(np.corrcoef(image, images[i - 1].ravel())[0, 1])
-    assert np.mean(own) > 0.87
+    assert np.mean(own) > 0.75
     assert np.mean(own) > np.mean(other) + 0.2
 
 
@@ -242,10 +234,12 @@ def test_the_data_set_has_all_styles_but_the_unseen(small, monkeypatch):
     monkeypatch.setattr(
         standin,
         "draw_images",
-        lambda digits, seed, styles: given.append(styles) or digits,
+        lambda digits, seed, styles, jitter: given.append((styles, jitter)) or digits,
     )
     standin.draw_data_set()
-    for styles in given:
+    (_, wild), (_, ordinary) = given
+    assert wild > ordinary > 0  # trained on harder digits than tested on
+    for styles, _ in given:
         drawn = {
             (digit, style.strip())
             for digit, text in styles.items()
