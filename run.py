@@ -359,20 +359,23 @@ def notebooks(*arguments):
 
 def bundle(*arguments):
     """Fetch what `lab` and `test` install on machines without a network."""
-    message = refusal()
-    if message:
-        refuse(message)
     name, version = this_machine()
     parser = argparse.ArgumentParser("python run.py bundle", description=bundle.__doc__)
     parser.add_argument("--platform", choices=PLATFORMS, default=name)
     parser.add_argument("--python", choices=PYTHONS, default=version)
     wanted = parser.parse_args(arguments)
+    message = refusal()  # which stops nobody from fetching for others
+    if message and (wanted.platform, wanted.python) == (name, version):
+        refuse(message)
+    if wanted.python not in PYTHONS:
+        parser.error(f"this is Python {version}: say for which, as --python 3.13")
     whom = f"{wanted.platform} with Python {wanted.python}"
     pins = needed_pins(wanted.platform, wanted.python)
     require_venv()
     require_room(WHEELS, 2)
     WHEELS.mkdir(exist_ok=True)
-    whole = read_note()
+    required = requirements()
+    whole = {w: hashed for w, hashed in read_note().items() if hashed == required}
     whole.pop(whom, None)
     write_json(NOTE, whole)
     print(f"Fetching {len(pins)} wheels for {whom}:", flush=True)
@@ -391,7 +394,7 @@ def bundle(*arguments):
         # already it compares with the index's hash, and fetches if damaged.
         for first in range(0, len(pins), 10):
             pip(python, *command, *pins[first : first + 10], failure=failure)
-    whole[whom] = requirements()
+    whole[whom] = required
     write_json(NOTE, whole)
     size = sum(path.stat().st_size for path in WHEELS.iterdir()) / 1e9
     print(f"wheels/ holds {size:.1f} GB, all that is needed on", *whole, sep="\n  ")
@@ -425,8 +428,8 @@ def needed_pins(name, version):
 def read_note():
     """Return for whom wheels/ is whole, with the hash of what they require."""
     try:
-        return json.loads(NOTE.read_text())
-    except (OSError, ValueError):
+        return dict(json.loads(NOTE.read_text()))
+    except (OSError, ValueError, TypeError):
         return {}
 
 

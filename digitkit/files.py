@@ -56,7 +56,7 @@ def download_npz():
     try:
         while chunk := chunks.get(timeout=PATIENCE):
             if not isinstance(chunk, bytes):
-                raise OSError(" ".join(str(chunk).split()) or type(chunk).__name__)
+                raise OSError(" ".join(str(chunk).split())[:200] or repr(chunk)[:200])
             content += chunk
     except queue.Empty:
         raise OSError(f"no byte came within {PATIENCE} seconds") from None
@@ -185,7 +185,7 @@ def _read_idx(path):
             header = file.read(4 + 4 * dimensions)
             magic, n, *size = struct.unpack(f">{1 + dimensions}I", header)
             if magic != 0x800 + dimensions or not 0 < n <= LARGEST:
-                raise ValueError("its header is not MNIST's")
+                raise ValueError("its header is not that of 1 to 1 000 000 digits")
             if size not in ([], [28, 28]):
                 raise ValueError(f"its images are {size}, not 28x28")
             expected = n * math.prod(size)

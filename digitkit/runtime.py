@@ -16,14 +16,11 @@ from pathlib import Path
 
 INSTALL = "delete the folder .venv, then type: python run.py lab"
 SECONDS = 120  # for importing TensorFlow the first time, on a slow disk
+WHOLE_WORDS = {"break_long_words": False, "break_on_hyphens": False}  # as paths are
 
 
 def describe_machine():
-    """Describe the machine that trains: its device, its GPU or why it has none.
-
-    Returns
-    -------
-    dict of str
+    """Return a description of this machine, a dict of str: its GPU or why it has none.
 
     Examples
     --------
@@ -89,7 +86,7 @@ def check():
 
 
 def print_results(results):
-    """Print a line for each of `check`'s results; return whether all is well.
+    """Return whether all is well, and print a line for each of `check`'s results.
 
     Parameters
     ----------
@@ -102,8 +99,9 @@ def print_results(results):
     all_well = True
     for name, ok, detail, remedy in results:
         word, colour = ("pass", 28) if ok else ("FAIL", 160)  # white on green or red
-        for label, text in (f"{word}  {name}", detail), ("      what to do:", remedy):
-            for line in textwrap.wrap(text, 68, break_on_hyphens=False):
+        told = (f"{word}  {name}", detail or "-"), ("      what to do:", remedy)
+        for label, text in told:
+            for line in textwrap.wrap(text, 68, **WHOLE_WORDS):
                 print(paint.format(colour, label), line, flush=True)
                 label = ""
         all_well &= ok
@@ -155,9 +153,10 @@ def _check_tensorflow(machine):
 def _check_data():
     from . import data
 
+    cached = os.access(data.keras_cache(), os.R_OK)
+    if not cached and not os.environ.get("DIGITKIT_DATA"):
+        return "MNIST is fetched at first use; without a network, the stand-in", ""
     try:
-        if not os.environ.get("DIGITKIT_DATA") and not data.keras_cache().exists():
-            return "MNIST is fetched at first use; without a network, the stand-in", ""
         with contextlib.redirect_stderr(io.StringIO()) as told:
             data.load_mnist()
     except (OSError, ValueError) as error:

@@ -107,9 +107,10 @@ def draw_images(digits, seed, styles=STYLES, jitter=1):
     rng = np.random.default_rng(seed)
     for chosen, strokes in _write(digits, rng, styles, jitter):
         points = np.concatenate(strokes, axis=1)
-        rough = rng.normal(0, 0.15, (len(chosen), 1, 1))  # how ragged the ink's edge is
-        points += rough * rng.normal(size=points.shape)
         radius = np.exp(rng.normal(0.2, 0.3, (len(chosen), 1)))  # pixels
+        # The ink's edge is ragged, more so of a thicker pen.
+        ragged = rng.normal(0, 0.13 * jitter, (len(chosen), 1, 1)) * radius[..., None]
+        points += ragged * rng.normal(size=points.shape)
         scale, offset = ink.fit_to_box(points, radius)
         drawn = ink.draw(points * scale + offset, radius)
         images[chosen] = np.rint(ink.move_to_centre(drawn) * 255)

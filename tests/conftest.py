@@ -8,6 +8,7 @@ import gzip
 import json
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -96,3 +97,13 @@ def browser_path():
     if path is None:
         without("browser", "neither Chrome nor Chromium nor Edge is installed")
     return path
+
+
+@pytest.fixture(scope="session")
+def index(tmp_path_factory):
+    """See that pip reaches a package index."""
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--timeout=5"]
+    folder = tmp_path_factory.mktemp("index")
+    command += ["--retries=2", "hatchling", "-d", folder]
+    if subprocess.run(command, capture_output=True).returncode:
+        without("index", "pip reaches no package index")

@@ -26,7 +26,9 @@ pytestmark = pytest.mark.soak
 @pytest.fixture
 def place():
     """A folder that is emptied at once: pytest would keep some gigabytes of it."""
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+    # Beside the project, since a temporary folder can be a small disk in memory.
+    beside = {"dir": ROOT.parent, "prefix": "digitkit-", "ignore_cleanup_errors": True}
+    with tempfile.TemporaryDirectory(**beside) as folder:
         yield Path(folder)
 
 
@@ -61,7 +63,7 @@ def without_network(folder, *words):
     )
 
 
-def test_machine_without_a_network(place):
+def test_machine_without_a_network(place, index):
     """From the teacher's copy to a laptop's, then to another place on that laptop."""
     teacher = place / "teacher"
     left = shutil.ignore_patterns(".*", "work", "wheels", "__pycache__")
@@ -101,7 +103,9 @@ def test_machine_without_a_network(place):
     assert "Making" not in told.stdout
     python = str(moved / PYTHON)
     code = "import digitkit; print(digitkit.__file__)"
-    told = without_network(place, python, "-c", code)
+    elsewhere = place / "elsewhere"
+    elsewhere.mkdir()
+    told = without_network(elsewhere, python, "-c", code)
     assert str(moved) in told.stdout
     lesson = "notebooks/01_meet_the_digits.ipynb"
     assert not without_network(moved, python, "-c", TRUSTED, lesson).returncode

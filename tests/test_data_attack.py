@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shlex
 import shutil
 import socket
 import ssl
@@ -564,22 +565,16 @@ OWN_HOME = {  # nothing says where caches lie but the home folder
 def mounted(folder, options):
     """Return the command that runs another with an empty disk mounted at a folder."""
     folder.mkdir()
-    mount = f'mount -t tmpfs -o {options} none {folder} && exec "$@"'
-    command = [
-        "unshare",
-        "--user",
-        "--map-root-user",
-        "--mount",
-        "sh",
-        "-c",
-        mount,
-        "-",
-    ]
-    try:
-        subprocess.run([*command, "true"], check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        pytest.skip(f"this system lets nobody mount a disk for a test: {error}")
-    return command
+    mount = f'mount -t tmpfs -o {options} none {shlex.quote(str(folder))} && exec "$@"'
+    for way in ["--mount"], ["--user", "--map-root-user", "--mount"]:
+        command = ["unshare", *way, "sh", "-c", mount, "-"]
+        try:
+            subprocess.run([*command, "true"], check=True, capture_output=True)
+        except (OSError, subprocess.CalledProcessError) as error:
+            refused = error
+        else:
+            return command
+    pytest.skip(f"this system lets nobody mount a disk for a test: {refused}")
 
 
 def test_a_home_below_a_file(tmp_path, serve, kernel):

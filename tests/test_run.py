@@ -570,12 +570,38 @@ def test_bundles_that_cannot_be(mac, fetched, capsys, words):
     assert fetched == []
 
 
-def test_bundle_on_a_machine_without_tensorflow(run, pretend, capsys):
-    pretend({**LINUX, "version": (3, 14, 0)})
+@pytest.mark.parametrize(
+    ("words", "why"), [([], "CPython 3.14.0"), (["--platform", "windows"], "--python")]
+)
+def test_a_machine_without_tensorflow_fetches_for_others(
+    mac, fetched, capsys, words, why
+):
+    mac.refusal = lambda: "This is CPython 3.14.0."
+    mac.this_machine = lambda: ("linux", "3.14")
     with pytest.raises(SystemExit) as ended:
-        run.main("bundle", "--python", "3.13")
+        mac.main("bundle", *words)
     assert ended.value.code == 2
-    assert "CPython 3.14.0" in capsys.readouterr().err
+    assert why in capsys.readouterr().err
+    assert fetched == []
+    mac.main("bundle", "--python", "3.13")
+    assert fetched
+    assert list(mac.read_note()) == ["linux with Python 3.13"]
+
+
+def test_bundles_of_old_pins_are_forgotten(mac, fetched, capsys):
+    mac.main("bundle", "--platform", "windows", "--python", "3.12")
+    (mac.ROOT / "constraints.txt").write_text("keras==3.15.2")
+    capsys.readouterr()
+    mac.main("bundle")
+    assert list(mac.read_note()) == ["macos with Python 3.13"]
+    assert "windows" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("note", ["", "null", "[1]", "{"])
+def test_a_damaged_note_is_no_bundle(mac, fetched, note):
+    mac.main("bundle")
+    mac.NOTE.write_text(note)
+    assert mac.bundle_options([]) == []
 
 
 # The commands
@@ -792,19 +818,15 @@ def test_environment_yml():
 
 
 @pytest.mark.slow
-def test_environment_yml_resolves(tmp_path):
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--retries=0"]
+def test_environment_yml_resolves(request):
     source = load_launcher().bundle_options(["test"])
-    reach = [*pip, "download", "--no-deps", "--quiet", "hatchling", "-d", tmp_path]
-    if not source and subprocess.run(reach, capture_output=True).returncode:
-        reason = "pip reaches no package index, and wheels/ has no bundle for here"
-        if "index" in os.environ.get("DIGITKIT_REQUIRE", "").split():
-            pytest.fail(reason, pytrace=False)
-        pytest.skip(reason)
+    if not source:
+        request.getfixturevalue("index")
     _, _, lines = environment()
     words = [word for line in lines for word in shlex.split(line)]
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install"]
     subprocess.run(
-        [*pip, "install", *source, "--dry-run", "--ignore-installed", *words],
+        [*pip, *source, "--dry-run", "--ignore-installed", *words],
         cwd=ROOT,
         check=True,
     )

@@ -448,3 +448,26 @@ def test_the_disk_is_full(monkeypatch):
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(10**12, 10**12, 10**7))
     fails("work folder", "0.0 GB free", "make room")
+
+
+def test_paths_are_not_broken_and_no_failure_is_lost(capsys):
+    path = (
+        "/home/somebody/with/a/very/long/way/to/the/folder/of/this/course/of/digitkit"
+    )
+    assert not runtime.print_results(
+        [("Python", True, f"3.13 in {path}", ""), ("data", False, "", "mend it")]
+    )
+    told = capsys.readouterr().out
+    assert path in told
+    assert "FAIL  data" in told
+
+
+def test_a_cache_that_may_not_be_entered_stops_nothing(monkeypatch):
+    def forbidden(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.delenv("DIGITKIT_DATA", raising=False)
+    monkeypatch.setattr(Path, "exists", forbidden)
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    _, remedy = runtime._check_data()
+    assert not remedy

@@ -2,6 +2,7 @@
 
 import re
 import time
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -159,6 +160,26 @@ def test_a_doubled_point_is_a_corner_and_the_pen_stays_within_its_points():
     assert np.hypot(*(curve - [9, 0]).T).min() > 1
 
 
+def test_hands_differ_by_more_than_slant_and_proportions():
+    # No stretching and slanting turns a straight row of points into what they write.
+    row = {1: "00 22 44 66 88"}
+    drawings = draw_strokes([1] * 100, 0, row)
+    bent = [np.linalg.svd(s - s.mean(axis=0))[1][1] for (s,) in drawings]
+    assert np.median(bent) > 1
+    [(still,)] = draw_strokes([1], 0, row, jitter=0)
+    assert np.linalg.svd(still - still.mean(axis=0))[1][1] < 1e-9
+
+
+def test_the_wilder_the_hand_the_less_alike_its_digits():
+    spread = [
+        draw_images([8] * 100, 0, {8: STYLES[8].split(",")[0]}, jitter)
+        .std(axis=0)
+        .mean()
+        for jitter in (0, 0.6, 1)
+    ]
+    assert spread == sorted(spread)
+
+
 def turns(stroke):
     """Return by how many degrees the pen turns at each point of a stroke."""
     x, y = np.diff(stroke, axis=0).T
@@ -234,21 +255,27 @@ def test_the_data_set_has_all_styles_but_the_unseen(small, monkeypatch):
     monkeypatch.setattr(
         standin,
         "draw_images",
-        lambda digits, seed, styles, jitter: given.append((styles, jitter)) or digits,
+        lambda *arguments: given.append(arguments) or arguments[0],
     )
     standin.draw_data_set()
-    (_, wild), (_, ordinary) = given
+    (_, train_seed, _, wild), (_, test_seed, _, ordinary) = given
+    assert train_seed != test_seed
     assert wild > ordinary > 0  # trained on harder digits than tested on
-    for styles, _ in given:
-        drawn = {
+    for _, _, styles, _ in given:
+        drawn = Counter(
             (digit, style.strip())
             for digit, text in styles.items()
             for style in text.split(",")
+        )
+        assert drawn == {
+            (d, style): 1 if table == "RARE" else 2
+            for d, style, table in ALL
+            if table != "UNSEEN"
         }
-        assert drawn == {(d, style) for d, style, table in ALL if table != "UNSEEN"}
 
 
 def test_seventy_thousand_images_take_half_a_minute_at_most():
+    draw_images([0], 0)  # brings SciPy
     digits = np.random.default_rng(0).integers(0, 10, 3000)
     begun = time.process_time()
     draw_images(digits, 0)
