@@ -69,8 +69,8 @@ def photograph(page, lab):
 def digits():
     """Show four hands writing 0 to 9, the last of them in rare styles."""
     numbers = np.tile(np.arange(10), 3)
-    rare = [draw_images([d], d, RARE if d in RARE else STYLES)[0] for d in range(10)]
-    return show_images([*draw_images(numbers, seed=12), *rare], size=0.7)
+    rare = [draw_images([d], d, {**STYLES, **RARE}, 0.6)[0] for d in range(10)]
+    return show_images([*draw_images(numbers, 12, jitter=0.6), *rare], size=0.7)
 
 
 def network():
