@@ -22,7 +22,6 @@ from jupyter_client import BlockingKernelClient
 from digitkit import ink
 
 ROOT = Path(__file__).parent.parent
-QUIET = "@jupyterlab/apputils-extension/notification.jupyterlab-settings"
 IDLE = """() => {
     const session = window.jupyterapp?.shell.currentWidget?.context?.sessionContext;
     const kernel = session?.session?.kernel;
@@ -55,9 +54,6 @@ def start_browser(path):
 @contextlib.contextmanager
 def start_lab(folder, home):
     """Start JupyterLab on `folder`, its own files under `home`; give a `Lab`."""
-    settings = home / "settings" / QUIET
-    settings.parent.mkdir(parents=True)
-    settings.write_text(json.dumps({"fetchNews": "false", "checkForUpdates": False}))
     token = secrets.token_hex(16)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

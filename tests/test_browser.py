@@ -94,6 +94,10 @@ def test_the_first_digit_is_read_within_a_minute_without_a_network(door, capsys)
     assert not elsewhere, "the page asks for what is not on this machine"
 
 
+def test_jupyterlab_asks_nothing_of_a_beginner(door):
+    assert door.page.get_by_text("get notified").count() == 0
+
+
 def test_what_works_is_told_in_green_and_in_words(door):
     lines = painted(door.page)
     assert {colour for _, colour in lines} == {"green"}
