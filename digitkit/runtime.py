@@ -101,7 +101,7 @@ def print_results(results):
         word, colour = ("pass", 28) if ok else ("FAIL", 160)  # white on green or red
         told = (f"{word}  {name}", detail or "-"), ("      what to do:", remedy)
         for label, text in told:
-            for line in textwrap.wrap(text, 68, **WHOLE_WORDS):
+            for line in textwrap.wrap(text, 58, **WHOLE_WORDS):
                 print(paint.format(colour, label), line, flush=True)
                 label = ""
         all_well &= ok
