@@ -112,7 +112,7 @@ def test_what_fails_is_told_in_red_with_what_to_do(door):
     work.touch()
     door.lab.command(door.page, "notebook:run-all-cells")
     stopped = door.page.locator("[data-mime-type$=stderr]")
-    stopped.filter(has_text="do what stands below it").wait_for(timeout=60_000)
+    stopped.filter(has_text="start JupyterLab anew").wait_for(timeout=60_000)
     try:
         for theme in ("JupyterLab Dark", "JupyterLab Light"):
             door.lab.command(door.page, "apputils:change-theme", theme=theme)
