@@ -5,25 +5,16 @@ reads of the stand-in's test images, of MNIST's, where there is MNIST, and, if F
 given, of its real pen drawings (its format: see pen_accuracy.py).
 """
 
-import argparse
-import os
 import time
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+from training import read_arguments, report
 
-import keras
-import numpy as np
-from pen_accuracy import read_drawings
-
-from digitkit import data, standin, training
+from digitkit import data, standin
 
 
 def main():
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("file", nargs="?")
-    parser.add_argument("--seeds", type=int, default=3)
-    arguments = parser.parse_args()
+    _, arguments = read_arguments(__doc__)
     begun = time.process_time()
     drawn = standin.draw_data_set()
     print(f"70 000 images drawn in {time.process_time() - begun:.0f} s on one core")
@@ -31,23 +22,7 @@ def main():
     mnist = data.load_mnist()
     if data.data_source() == "mnist":
         tests["MNIST"] = mnist[1]
-    tests = {name: (data.to_unit(x), y) for name, (x, y) in tests.items()}
-    if arguments.file:
-        tests["pens"] = read_drawings(arguments.file)
-    table = []
-    for seed in range(arguments.seeds):
-        keras.utils.set_random_seed(seed)
-        model, _ = training.quick(drawn)
-        table.append(
-            [model.evaluate(*test, 500, verbose=0)[1] for test in tests.values()]
-        )
-        print(f"seed {seed}: {as_text(tests, table[-1])}", flush=True)
-    print(f"mean:   {as_text(tests, np.mean(table, axis=0))}")
-
-
-def as_text(names, accuracies):
-    """Name each accuracy."""
-    return ", ".join(f"{n} {a:.2%}" for n, a in zip(names, accuracies, strict=True))
+    report(drawn, tests, arguments)
 
 
 if __name__ == "__main__":

@@ -253,15 +253,21 @@ def test_a_name_that_is_never_resolved_is_given_up(monkeypatch, serve, capsys):
     assert time.perf_counter() - begun < 2
 
 
-def test_a_slow_download_is_not_given_up_while_bytes_come(monkeypatch, serve):
+def dripping(n, seconds):
+    """Return an answer of which the first bytes come one by one."""
+
     def drip(to):
         to.head()
-        for byte in CONTENT[:10]:
+        for byte in CONTENT[:n]:
             to.wfile.write(bytes([byte]))
-            time.sleep(0.2)
-        to.wfile.write(CONTENT[10:])
+            time.sleep(seconds)
+        to.wfile.write(CONTENT[n:])
 
-    serve(drip)
+    return drip
+
+
+def test_a_slow_download_is_not_given_up_while_bytes_come(monkeypatch, serve):
+    serve(dripping(10, 0.2))
     monkeypatch.setattr(files, "PATIENCE", 1)
     begun = time.perf_counter()
     assert_is(data.load_mnist(), SMALL)
@@ -631,14 +637,7 @@ def test_a_stall_costs_15_seconds_and_no_more(tmp_path, serve, kernel, answer):
 
 @pytest.mark.soak
 def test_one_byte_a_second_is_not_given_up(serve, kernel):
-    def drip(to):
-        to.head()
-        for byte in CONTENT[:20]:
-            to.wfile.write(bytes([byte]))
-            time.sleep(1)
-        to.wfile.write(CONTENT[20:])
-
-    serve(drip)
+    serve(dripping(20, 1))
     assert ended(kernel())[0] == "mnist"
 
 
