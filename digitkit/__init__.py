@@ -35,6 +35,8 @@ _NAMES = {  # by the notebook that brings them
     "draw_strokes": "standin",
     "show_strokes": "plots",
     "plot_probabilities": "plots",
+    "save_drawing": "drawings",  # 07
+    "load_drawings": "drawings",
 }
 __all__ = sorted(_NAMES)
 

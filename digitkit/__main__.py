@@ -62,8 +62,7 @@ def train(arguments):
     if output and (output.suffix not in (".keras", ".h5") or output.is_dir()):
         raise ValueError(f"--output {output} should be a file ending in .keras or .h5")
     _require_writable(output.parent if output else places.work_folder())
-    loaded = data.load_mnist()
-    (x_train, y_train), (x_test, y_test) = loaded
+    (x_train, y_train), (x_test, y_test) = loaded = data.load_mnist()
     print(x_train.shape, y_train.shape)
     print(f"{len(x_train)} training samples, {len(x_test)} test samples")
     with _without_noise():
@@ -94,8 +93,9 @@ def predict(arguments):
         with contextlib.redirect_stdout(sys.stderr):  # stdout is for the answers
             read = networks.predictor(networks.load_network(arguments.model))
     for path, image in images:
-        probabilities = read(image)
-        digit = f"{probabilities.argmax()} ({100 * probabilities.max():.1f} %)"
+        answer = read(image)
+        unsure = "unsure, perhaps " if networks.decide(answer) is None else ""
+        digit = f"{unsure}{answer.argmax()} ({100 * answer.max():.1f} %)"
         print(f"{path}: {digit if image.any() else 'no digit found'}", flush=True)
     return status
 

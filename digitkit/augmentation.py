@@ -1,9 +1,11 @@
-"""Show a network more than there is: moved images, and styles that MNIST lacks."""
+"""Show a network more than there is: moved images, rare styles, non-digits."""
 
 import numpy as np
 
-from . import standin
+from . import nondigits, standin
 from .data import to_unit
+
+NO_DIGIT = 10  # the label of what is none: in each batch it becomes a random digit
 
 
 def augment(images, rng):
@@ -63,12 +65,26 @@ def add_rare_styles(images, digits, share=0.15, seed=0):
     )
 
 
+def add_non_digits(images, digits, share=0.1, seed=0):
+    """Add scribbles, letters, two digits at once: labelled `NO_DIGIT`.
+
+    Parameters and returns are those of `add_rare_styles`.
+    """
+    drawn = nondigits.draw_images(round(share * len(images)), seed)
+    return (
+        np.concatenate([images, drawn]),
+        np.append(digits, np.full(len(drawn), NO_DIGIT, digits.dtype)),
+    )
+
+
 def augmented_batches(images, digits, batch_size=128, seed=0):
     """Return shuffled batches for ``model.fit``, augmented anew in each epoch.
 
     Parameters
     ----------
     images : (n, 28, 28) float32, digits : (n,)
+        Where a digit is `NO_DIGIT` the network is told another one each time: so it
+        learns to give no digit a high probability.
     batch_size, seed : int
 
     Returns
@@ -94,7 +110,9 @@ def augmented_batches(images, digits, batch_size=128, seed=0):
 
         def __getitem__(self, i):
             chosen = self.order[i * batch_size : (i + 1) * batch_size]
-            return augment(images[chosen], self.rng), digits[chosen]
+            told, any_digit = digits[chosen], self.rng.integers(10, size=batch_size)
+            told = np.where(told == NO_DIGIT, any_digit, told)
+            return augment(images[chosen], self.rng), told
 
         def on_epoch_end(self):
             self.order = self.rng.permutation(len(images))

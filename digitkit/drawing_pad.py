@@ -3,30 +3,32 @@
 import base64
 import html
 import io
-from functools import partial
 from pathlib import Path
 from string import Template
 
 import numpy as np
-from ipycanvas import Canvas, hold_canvas
-from ipywidgets import HTML, Box, Button
+from ipywidgets import HTML, Box, Button, Dropdown
 from PIL import Image
 
-from . import ink
+from . import drawings, ink
+from .networks import decide
+from .paper import Paper
 
-DOTS = 560  # of the canvas; the page shows it at half, so that ink is sharp
-PEN = 28  # dots: the width of the ink
-CLICK = 0.01  # of the paper: what went less far is a click of some button, not ink
-MOUSE = ("mouse_down", "mouse_move", "mouse_up", "mouse_out")
-TOUCH = ("touch_start", "touch_move", "touch_end", "touch_cancel")
-ANSWER = Template(Path(__file__).with_suffix(".html").read_text(encoding="utf-8"))
+PAGE = Path(__file__).with_suffix(".html").read_text(encoding="utf-8")
+ONCE, ALWAYS = PAGE.split("<!-- What follows is sent anew for each drawing. -->")
+ANSWER = Template(ALWAYS)
 
 
-class DrawingPad(Box):
+class DrawingPad(Paper):
     """Show paper to draw a digit on, and say what it is when the pen lifts.
 
-    The strokes are kept here, not in the page: they outlive a reload, and all methods
-    work without a browser.
+    Where the network is unsure, the pad says so. The strokes are kept here, not in the
+    page: they outlive a reload, and all methods work without a browser.
+
+    Without a mouse: choose the pad's cell, leave its text with Escape, and press Tab
+    until the paper has a blue frame. The arrow keys move the pen, Home, Page Up, End
+    and Page Down move it diagonally, Space puts it down and lifts it, Backspace takes
+    back a stroke, Tab goes on to the buttons, and Escape leaves the paper.
 
     Parameters
     ----------
@@ -51,20 +53,22 @@ class DrawingPad(Box):
 
     def __init__(self, predict):
         self.predict = predict
-        self.strokes = []
         self.probabilities = None
-        self._drawing = False
-        self._paper = Canvas(width=DOTS, height=DOTS)
-        for event in (*MOUSE, *TOUCH, "key_down", "client_ready"):
-            getattr(self._paper, f"on_{event}")(partial(self._hear, event))
-        self._undo = Button(description="Undo", icon="undo")
-        self._undo.on_click(lambda _: self.undo())
-        self._clear = Button(description="Clear", icon="eraser")
-        self._clear.on_click(lambda _: self.clear())
+        buttons = [
+            _button("Undo", "undo", "Take back the last stroke", self.undo),
+            _button("Clear", "eraser", "Take new paper", self.clear),
+            _button("Replay", "play", "See the strokes drawn again", self.replay),
+        ]
+        self._true = Dropdown(options=range(10), value=None, description="true digit")
+        save = _button("Save", "save", "Keep the drawing", self._save_as_chosen)
         self._answer = HTML()
-        super().__init__([Box([self._paper, self._undo, self._clear]), self._answer])
-        self.add_class("digitkit")  # drawing_pad.html says how it looks
-        self._update()
+        super().__init__(after=buttons[0])
+        self.children = [
+            Box([*self.children, *buttons, self._true, save]),
+            self._answer,
+            HTML(ONCE),
+        ]
+        self.changed()
 
     @property
     def image(self):
@@ -73,127 +77,97 @@ class DrawingPad(Box):
 
     @property
     def guess(self):
-        """The most probable digit; None where there are no probabilities."""
-        return None if self.probabilities is None else int(self.probabilities.argmax())
+        """The digit that was read; None for blank paper and where it is unsure."""
+        return None if self.probabilities is None else decide(self.probabilities)
 
-    def pen_down(self, x, y):
-        """Begin a stroke at `x`, `y`, from 0 to 1; what lies outside is moved in."""
-        point = _on_paper(x, y)
-        self.pen_up()
-        self.strokes.append([point])
-        self._drawing = True
+    def clear(self):
+        """Take a new sheet of paper, and forget the true digit that was chosen."""
+        self._true.value = None  # or the next drawing might be saved as it
+        super().clear()
 
-    def pen_move(self, x, y):
-        """Draw a line to `x`, `y`, from 0 to 1, if the pen is down."""
-        if self._drawing:
-            stroke = self.strokes[-1]
-            stroke.append(_on_paper(x, y))
-            self._paper.stroke_line(*np.multiply(stroke[-2:], DOTS).ravel().tolist())
+    def save(self, digit):
+        """Save the drawing with its true digit, and take new paper.
 
-    def pen_up(self):
-        """End the stroke and read the drawing. A mere click leaves no ink."""
-        if self._drawing:
-            self._drawing = False
-            if np.ptp(self.strokes[-1], axis=0).max() < CLICK:
-                self.strokes.pop()
-            self._update()
+        What was saved is not lost: `digitkit.drawings.load_drawings` gives it back.
 
-    def add_stroke(self, points):
-        """Draw a whole stroke, a list of (x, y) from 0 to 1, and read the drawing.
+        Parameters
+        ----------
+        digit : int
+            What the drawing shows, 0 to 9.
 
         Raises
         ------
-        ValueError
-            If `points` is empty, leaves the paper or is no list of finite (x, y).
+        ValueError, OSError
+            If the paper is blank, `digit` is none, or the file cannot be read or
+            written. The drawing then stays on the paper.
         """
-        points = ink.as_points(points)
-        if not len(points) or points.min() < 0 or points.max() > 1:
-            few = points[:3].tolist()
-            raise ValueError(f"expected points from 0 to 1 on paper, received {few}")
         self.pen_up()
-        self._keep([*self.strokes, [*map(tuple, points.tolist())]])
+        path, count = drawings.save_drawing(self.strokes, digit)
+        self.clear()
+        many = f"{count} drawing{'s' * (count > 1)}"
+        self.tell(f"Saved as {_a(digit)}: {many} in {path.name}")
 
-    def undo(self):
-        """Take back the last stroke."""
-        self._keep(self.strokes[:-1])
-
-    def clear(self):
-        """Take a new sheet of paper."""
-        self._keep([])
-
-    def _keep(self, strokes):
-        self._drawing = False
-        self.strokes = strokes
-        self._update()
-
-    def _hear(self, event, *sent):
-        """Let an event of the page call its method; show errors, else swallowed."""
-        points = sent[0] if event in TOUCH else [sent]
-        try:
-            if event == "client_ready":
-                other = Canvas(layout=self._paper.layout)  # a page is told which canvas
-                other.clear()  # to draw on only when it was another one before
-                other.close()
-                self._redraw()
-            elif event == "key_down":  # the canvas swallows every key, even Tab
-                self._undo.focus() if sent[:2] == ("Tab", False) else self._paper.blur()
-            elif event in ("mouse_down", "touch_start") and len(points) == 1:
-                self.pen_down(*np.divide(points[0], DOTS))
-            elif event in ("mouse_move", "touch_move") and len(points) == 1:
-                self.pen_move(*np.divide(points[0], DOTS))
-            else:  # the pen lifts, leaves the paper, or a second finger lands
-                if event == "mouse_out":
-                    self.pen_move(*np.divide(points[0], DOTS))
-                self.pen_up()
-                self._paper.blur()  # so that the notebook has its keys back
-        except Exception as error:
-            self._show(f"Something failed on the pad: {error!r}", self.image)
-
-    def _redraw(self):
-        paper = self._paper
-        strokes = [np.multiply(stroke, DOTS) for stroke in self.strokes]
-        with hold_canvas():  # drawing only: an error here would freeze the canvas
-            paper.fill_style = "white"
-            paper.fill_rect(0, 0, DOTS)
-            paper.fill_style = "black"
-            paper.line_width = PEN
-            paper.line_cap = paper.line_join = "round"
-            for stroke in strokes:
-                paper.fill_circle(*stroke[0].tolist(), PEN / 2)  # for a dot
-                paper.stroke_lines(stroke)
-
-    def _update(self):
-        self._redraw()
+    def changed(self):
+        """Read the drawing and show the answer."""
         self.probabilities, image = None, self.image
-        headline = "Draw a digit from 0 to 9"
+        words = "Draw a digit from 0 to 9"
         if self.strokes:
             try:
-                answer = np.asarray(self.predict(image), float)
-                if answer.shape != (10,) or not np.isfinite(answer).all():
-                    raise ValueError(f"expected ten probabilities, received {answer}")
-                self.probabilities = answer
-                digit = f"an {self.guess}" if self.guess == 8 else f"a {self.guess}"
-                headline = f"This looks like {digit}, {100 * answer.max():.0f} %"
+                self.probabilities = _checked(self.predict(image))
+                top = int(self.probabilities.argmax())
+                sure = "Unsure: perhaps" if self.guess is None else "This looks like"
+                words = f"{sure} {_a(top)}, {100 * self.probabilities[top]:.0f} %"
             except Exception as error:
-                headline = f"The network gave no answer: {error!r}"
-        self._show(headline, image)
+                words = f"The network gave no answer: {error!r}"
+        file = io.BytesIO()
+        Image.fromarray(np.uint8(255 - 255 * image)).save(file, "PNG")
+        unsure = "" if self.probabilities is None else "?"
+        network = getattr(self.predict, "network", "your function")
+        self._shown = {
+            "guess": unsure if self.guess is None else self.guess,
+            "picture": base64.b64encode(file.getvalue()).decode(),
+            "network": html.escape(str(network)),
+            "bars": self._bars(),
+        }
+        self.tell(words)
 
-    def _show(self, headline, image):
+    def tell(self, words):
+        """Show words beside the paper; a screen reader says them."""
+        self._answer.value = ANSWER.substitute(self._shown, words=html.escape(words))
+
+    def _bars(self):
         bars = ""
         for digit in range(10):
             part = 0 if self.probabilities is None else self.probabilities[digit]
             top = ' class="top"' if digit == self.guess else ""
             bars += f'<div{top}><dt>{digit}</dt><i style="width: {part:.1%}"></i>'
             bars += f"<dd>{100 * part:.0f} %</dd></div>"
-        file = io.BytesIO()
-        Image.fromarray(np.uint8(255 - 255 * image)).save(file, "PNG")
-        self._answer.value = ANSWER.substitute(
-            headline=html.escape(headline),
-            picture=base64.b64encode(file.getvalue()).decode(),
-            network=html.escape(getattr(self.predict, "network", "your function")),
-            bars=bars,
-        )
+        return bars
+
+    def _save_as_chosen(self):
+        if not self.strokes:
+            self.tell("Nothing to save: draw a digit first")
+        elif self._true.value is None:
+            self.tell("Not saved: choose the true digit first")
+        else:
+            try:
+                self.save(self._true.value)
+            except Exception as error:
+                self.tell(f"Not saved: {error}")
 
 
-def _on_paper(x, y):
-    return tuple(ink.as_points([(x, y)])[0].clip(0, 1).tolist())
+def _button(name, icon, tooltip, action):
+    button = Button(description=name, icon=icon, tooltip=tooltip)
+    button.on_click(lambda _: action())
+    return button
+
+
+def _a(digit):
+    return f"an {digit}" if digit == 8 else f"a {digit}"
+
+
+def _checked(answer):
+    answer = np.asarray(answer, float)
+    if answer.shape != (10,) or not (answer >= 0).all() or abs(answer.sum() - 1) > 0.01:
+        raise ValueError(f"expected ten probabilities, received {answer}")
+    return answer

@@ -66,7 +66,7 @@ def as_points(stroke):
     """Return one stroke as ``(n, 2)`` float64, or raise ValueError."""
     try:
         points = np.asarray(stroke, np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         points = np.empty(())
     if points.shape == (0,):
         points = points.reshape(0, 2)

@@ -6,6 +6,8 @@ import numpy as np
 
 from .places import SHIPPED_NETWORK, replacing, work_folder
 
+UNSURE = 0.6  # a smaller top probability is no answer
+
 
 def build_cnn():
     """Build the network of notebook 02: 136 106 parameters, image to probabilities.
@@ -175,6 +177,12 @@ def predictor(model):
         )
     predict.network = model.name
     return predict
+
+
+def decide(probabilities):
+    """Return the most probable digit, or None if that is less than `UNSURE`."""
+    digit = int(np.argmax(probabilities))
+    return digit if probabilities[digit] >= UNSURE else None
 
 
 def _own_network():

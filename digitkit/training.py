@@ -1,7 +1,7 @@
 """Train: the recipes."""
 
 from . import networks
-from .augmentation import add_rare_styles, augmented_batches
+from .augmentation import add_non_digits, add_rare_styles, augmented_batches
 from .data import to_unit
 
 VALIDATION = 5000  # training images held back to choose by, never trained on
@@ -57,9 +57,8 @@ def quick(data, epochs=2, callbacks=()):
         )
     x_train = to_unit(x_train)
     held_back = x_train[-VALIDATION:], y_train[-VALIDATION:]
-    batches = augmented_batches(
-        *add_rare_styles(x_train[:-VALIDATION], y_train[:-VALIDATION])
-    )
+    seen = add_rare_styles(x_train[:-VALIDATION], y_train[:-VALIDATION])
+    batches = augmented_batches(*add_non_digits(*seen))
     model = networks.build_cnn()
     model.compile(
         keras.optimizers.Adam(one_cycle(epochs * len(batches))),

@@ -4,8 +4,6 @@ A test that needs one of them is skipped where it is missing, and fails where
 ``DIGITKIT_REQUIRE`` names it: ``"mnist pens browser index"`` for all four.
 """
 
-import gzip
-import json
 import os
 import shutil
 import subprocess
@@ -14,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from digitkit import data
+from digitkit import data, drawings
 
 KINDS = {"mnist", "pens", "browser", "index"}
 COMMANDS = (
@@ -65,12 +63,12 @@ def mnist():
 
 @pytest.fixture(scope="session")
 def pens():
-    """Digits of real pens: a list of dicts with label, writer and strokes."""
+    """Digits of real pens: a list of dicts with label and strokes."""
     path = os.environ.get("DIGITKIT_PENS")
     if not path:
         without("pens", "DIGITKIT_PENS is not set")
-    with gzip.open(path, "rt", encoding="utf-8") as file:
-        return json.load(file)
+    pairs = zip(*drawings.load_drawings(path), strict=True)
+    return [{"label": int(digit), "strokes": strokes} for strokes, digit in pairs]
 
 
 def find_browser():

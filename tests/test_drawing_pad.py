@@ -1,4 +1,6 @@
+import asyncio
 import re
+import time
 
 import numpy as np
 import pytest
@@ -6,7 +8,10 @@ from ipycanvas.canvas import _CANVAS_MANAGER, COMMANDS, _CanvasManager
 from ipywidgets.widgets.widget import _instances
 
 from digitkit import ink
-from digitkit.drawing_pad import DOTS, DrawingPad
+from digitkit.drawing_pad import DrawingPad
+from digitkit.drawings import load_drawings
+from digitkit.networks import UNSURE
+from digitkit.paper import DOTS, LONGEST, Paper
 from digitkit.standin import draw_strokes
 
 SEVEN = [(0.2, 0.2), (0.8, 0.2), (0.4, 0.9)]
@@ -34,12 +39,25 @@ def send(widget, event, **content):
 
 
 def mouse(pad, event, x, y):
-    send(pad._paper, f"mouse_{event}", x=x * DOTS, y=y * DOTS)
+    send(pad._canvas, f"mouse_{event}", x=x * DOTS, y=y * DOTS)
 
 
 def touch(pad, event, *fingers):
     touches = [{"x": x * DOTS, "y": y * DOTS} for x, y in fingers]
-    send(pad._paper, f"touch_{event}", touches=touches)
+    send(pad._canvas, f"touch_{event}", touches=touches)
+
+
+def press(pad, *keys, shift=False, ctrl=False):
+    for key in keys:
+        held = {"shift_key": shift, "ctrl_key": ctrl, "meta_key": False}
+        send(pad._canvas, "key_down", key=key, **held)
+
+
+def button(pad, name):
+    (found,) = [
+        x for x in pad.children[0].children if getattr(x, "description", "") == name
+    ]
+    return found
 
 
 def status(pad):
@@ -64,6 +82,11 @@ def drawn(monkeypatch):
     return messages
 
 
+def shown(pad):
+    """Return the digit that stands there large."""
+    return re.search(r'class="guess"[^>]*>(.*?)</b>', pad._answer.value)[1]
+
+
 def names(messages):
     return [NAMES[command[0]] for message in messages for command in message]
 
@@ -77,7 +100,9 @@ def test_a_stroke_is_recorded_read_and_told_in_words(pad):
     assert pad.guess == 7
     assert pad.probabilities[7] == pytest.approx(0.82)
     assert status(pad) == "This looks like a 7, 82 %"
+    assert shown(pad) == "7"
     assert pad._answer.value.count("<dd>2 %</dd>") == 9
+    assert re.findall(r'class="top"><dt>(.)', pad._answer.value) == ["7"]
 
 
 def test_the_image_is_that_of_the_strokes(pad):
@@ -108,7 +133,7 @@ def test_the_network_is_named(pad):
     pad.predict = always(7)
     pad.predict.network = "my_<network>"
     draw(pad, SEVEN)
-    assert "read by my_&lt;network&gt;" in pad._answer.value
+    assert "network: my_&lt;network&gt;<" in pad._answer.value
 
 
 def test_blank_paper_gives_no_guess(pad):
@@ -119,6 +144,7 @@ def test_blank_paper_gives_no_guess(pad):
     assert pad.strokes == [] and not pad.image.any()
     assert pad.guess is None and pad.probabilities is None
     assert status(pad) == "Draw a digit from 0 to 9"
+    assert shown(pad) == "" and 'class="top"' not in pad._answer.value
     assert not asked
 
 
@@ -151,9 +177,9 @@ def test_what_was_drawn_before_clear_stays_with_who_kept_it(pad):
 
 
 def test_the_buttons_undo_and_clear(pad):
-    for button in (pad._undo, pad._clear):
+    for name in ("Undo", "Clear"):
         draw(pad, SEVEN)
-        button.click()
+        button(pad, name).click()
         assert pad.strokes == []
 
 
@@ -268,27 +294,353 @@ def test_a_cancelled_touch_ends_the_stroke(pad):
     assert [len(stroke) for stroke in pad.strokes] == [2]
 
 
-@pytest.mark.parametrize(
-    ("name", "shift", "called"),
-    [("Tab", False, ["focus"]), ("Tab", True, ["blur"]), ("Escape", False, ["blur"])],
-)
-def test_the_keyboard_is_not_trapped(pad, monkeypatch, name, shift, called):
-    calls = []
-    monkeypatch.setattr(pad._undo, "focus", lambda: calls.append("focus"))
-    monkeypatch.setattr(pad._paper, "blur", lambda: calls.append("blur"))
-    key = {"key": name, "shift_key": shift, "ctrl_key": False, "meta_key": False}
-    send(pad._paper, "key_down", **key)
-    assert calls == called
-
-
 @pytest.mark.parametrize("event", ["up", "out"])
 def test_after_a_stroke_the_notebook_has_its_keys_back(pad, monkeypatch, event):
     calls = []
-    monkeypatch.setattr(pad._paper, "blur", lambda: calls.append("blur"))
+    monkeypatch.setattr(pad._canvas, "blur", lambda: calls.append("blur"))
     mouse(pad, "down", 0.1, 0.1)
     assert calls == []
     mouse(pad, event, 0.9, 0.9)
     assert calls == ["blur"]
+
+
+def test_a_mouse_that_just_hovers_takes_no_focus(pad, focus):
+    mouse(pad, "move", 0.5, 0.5)
+    mouse(pad, "out", 1.1, 0.5)
+    assert focus == []
+
+
+def test_a_page_that_is_being_hidden_ends_the_stroke(pad):
+    mouse(pad, "down", 0.5, 0.5)
+    mouse(pad, "move", 0.9, 0.5)
+    send(pad._canvas, "mouse_out", x=None, y=None)  # as Chromium tells it
+    assert pad.strokes == [[(0.5, 0.5), (0.9, 0.5)]]
+    assert status(pad) == "This looks like a 7, 82 %"
+
+
+# The keys
+
+
+@pytest.fixture
+def focus(pad, monkeypatch):
+    """Record where the focus goes."""
+    calls = []
+    monkeypatch.setattr(button(pad, "Undo"), "focus", lambda: calls.append("Undo"))
+    monkeypatch.setattr(pad._canvas, "blur", lambda: calls.append("away"))
+    return calls
+
+
+def test_keys_draw(pad, focus):
+    press(pad, "ArrowUp", "ArrowLeft")
+    assert pad.strokes == [] and "Pen up, in the middle" in status(pad)
+    press(pad, " ")
+    assert "Pen down" in status(pad) and pad.pen_is_down
+    press(pad, "ArrowRight", "ArrowDown", "ArrowDown")
+    press(pad, " ")
+    assert status(pad) == "This looks like a 7, 82 %"
+    corners = [(0.46, 0.46), (0.5, 0.46), (0.5, 0.5), (0.5, 0.54)]
+    np.testing.assert_allclose(pad.strokes, [corners])
+    press(pad, "ArrowLeft", " ", "ArrowUp", " ")
+    np.testing.assert_allclose(pad.strokes[1], [(0.46, 0.54), (0.46, 0.5)])
+    assert focus == [], "the paper keeps the focus while keys draw"
+
+
+def test_four_keys_move_diagonally(pad):
+    press(pad, " ", "Home", "PageUp", "PageDown", "End", " ")
+    corners = [(0.5, 0.5), (0.46, 0.46), (0.5, 0.42), (0.54, 0.46), (0.5, 0.5)]
+    np.testing.assert_allclose(pad.strokes, [corners])
+
+
+def test_keys_stay_on_the_paper(pad):
+    press(pad, " ", *["End"] * 20, "PageUp", " ")
+    np.testing.assert_allclose(pad.strokes[0][-2:], [(0, 1), (0.04, 0.96)])
+
+
+@pytest.mark.parametrize("key", ["Backspace", "Delete"])
+def test_a_key_takes_back(pad, key):
+    draw(pad, SEVEN)
+    press(pad, " ", "ArrowUp", key)  # the stroke under way
+    assert pad.strokes == [SEVEN] and not pad.pen_is_down
+    press(pad, key)
+    assert pad.strokes == []
+
+
+@pytest.mark.parametrize(
+    ("key", "held", "goes"),
+    [
+        ("Tab", {}, ["Undo"]),
+        ("Tab", {"shift": True}, ["away"]),
+        ("Escape", {}, ["away"]),
+        ("s", {"ctrl": True}, ["away"]),  # which the page swallows once
+        ("ArrowUp", {"ctrl": True}, ["away"]),
+        ("b", {}, ["away"]),
+        ("Shift", {"shift": True}, []),
+        ("Control", {"ctrl": True}, []),
+    ],
+)
+def test_the_keyboard_is_not_trapped(pad, focus, key, held, goes):
+    press(pad, key, **held)
+    assert focus == goes
+
+
+def test_leaving_lifts_the_pen_and_shows_the_answer(pad, drawn):
+    press(pad, "ArrowUp", "Escape")
+    assert status(pad) == "Draw a digit from 0 to 9"
+    press(pad, " ", "ArrowUp", "ArrowUp", "Tab")
+    assert len(pad.strokes) == 1 and not pad.pen_is_down
+    assert status(pad) == "This looks like a 7, 82 %"
+    assert "strokeCircle" not in names(drawn[-1:])
+
+
+def test_paper_alone_lets_tab_go_on():
+    paper, calls = Paper(), []
+    paper._canvas.blur = lambda: calls.append("away")
+    press(paper, "Tab")
+    assert calls == ["away"]
+
+
+def test_the_pen_of_the_keys_is_shown_and_is_not_in_the_image(pad, drawn):
+    press(pad, "ArrowUp")
+    sent = names(drawn[-1:])
+    assert sent.index("save") < sent.index("strokeCircle") < sent.index("restore")
+    assert "fillCircle" not in sent, "hollow: the pen is up"
+    assert not pad.image.any()
+    press(pad, " ")
+    assert "fillCircle" in names(drawn[-1:])[names(drawn[-1:]).index("strokeCircle") :]
+    pad.clear()
+    assert "strokeCircle" not in names(drawn[-1:])
+
+
+def test_a_mouse_that_passes_leaves_the_stroke_of_the_keys_alone(pad, focus):
+    press(pad, " ", "ArrowUp")
+    mouse(pad, "move", 0.9, 0.9)
+    mouse(pad, "out", 1.1, 0.9)
+    mouse(pad, "up", 0.9, 0.9)
+    press(pad, "ArrowUp", " ")
+    np.testing.assert_allclose(pad.strokes, [[(0.5, 0.5), (0.5, 0.46), (0.5, 0.42)]])
+    assert focus == []
+
+
+def test_the_mouse_takes_over_from_the_keys_and_they_from_it(pad, drawn, focus):
+    press(pad, " ", "ArrowUp")
+    mouse(pad, "down", 0.1, 0.1)
+    assert "strokeCircle" not in names(drawn[-1:])
+    mouse(pad, "move", 0.1, 0.9)
+    press(pad, " ", "ArrowUp", " ")
+    assert [len(stroke) for stroke in pad.strokes] == [2, 2, 2]
+    assert focus == []
+    assert pad.strokes[2][0] == (0.5, 0.5)
+
+
+# Replay
+
+
+def replayed(pad, drawn, seconds, meanwhile=lambda: None):
+    """Replay in an event loop; return how much of the drawing each picture showed."""
+
+    async def play():
+        drawn.clear()
+        pad.replay()
+        await asyncio.sleep(seconds)
+        meanwhile()
+        await asyncio.sleep(0.1)
+        return [names([message]).count("strokeLines") for message in drawn]
+
+    return asyncio.run(play())
+
+
+def test_replay_draws_stroke_by_stroke_and_changes_nothing(pad, drawn):
+    strokes = [[(0.2, 0.1 * i), (0.4, 0.1 * i)] for i in range(1, 6)]
+    for stroke in strokes:
+        pad.add_stroke(stroke)
+    asked, before = [], pad._answer.value
+    pad.predict = asked.append
+    pictures, redraw = [], pad.redraw
+    pad.redraw = lambda *part: pictures.append(part) or redraw(*part)
+    begun = time.monotonic()
+    parts = replayed(pad, drawn, 1.5, lambda: pad._replaying.result())
+    assert parts == sorted(parts) and set(parts) == {1, 2, 3, 4, 5}
+    assert 10 < len(parts) < 60
+    assert parts[-1] == 5 and pictures[-1] == (), "the drawing itself at the end"
+    assert time.monotonic() - begun < LONGEST
+    assert pad.strokes == strokes and pad._answer.value == before and not asked
+
+
+def test_replay_of_a_scribble_ends_in_time(pad, drawn, monkeypatch):
+    monkeypatch.setattr("digitkit.paper.LONGEST", 0.3)
+    pad.add_stroke(np.random.default_rng(0).random((2_000, 2)))
+    replayed(pad, drawn, 0.6, lambda: pad._replaying.result())
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "strokes"),
+    [
+        (lambda pad: pad.pen_down(0.5, 0.5), 3),
+        (lambda pad: pad.undo(), 1),
+        (lambda pad: pad.clear(), 0),
+        (lambda pad: pad.add_stroke(SEVEN), 3),
+        (lambda pad: press(pad, "ArrowUp"), 2),
+    ],
+)
+def test_whatever_is_drawn_ends_the_replay(pad, drawn, meanwhile, strokes):
+    pad.add_stroke(SEVEN)
+    pad.add_stroke(SEVEN)
+    seen = []
+
+    def act():
+        meanwhile(pad)
+        seen.append(len(drawn))
+
+    parts = replayed(pad, drawn, 0.1, act)
+    assert len(parts) == seen[0], "nothing is drawn after that"
+    assert parts[-1] == len(pad.strokes) - pad.pen_is_down
+    assert len(pad.strokes) == strokes
+
+
+def test_a_second_replay_ends_the_first(pad, drawn):
+    pad.add_stroke(SEVEN)
+    first = []
+
+    def again():
+        first.append(pad._replaying)
+        button(pad, "Replay").click()
+        assert first[0].cancelling() and not pad._replaying.cancelling()
+
+    replayed(pad, drawn, 0.1, again)
+    assert pad._replaying is not first[0]
+
+
+def test_replay_without_a_loop_or_a_drawing_is_no_error(pad, drawn):
+    pad.add_stroke(SEVEN)
+    pad.replay()
+    assert pad.strokes == [SEVEN]
+    pad.clear()
+    assert replayed(pad, drawn, 0) == [] and pad._replaying is None
+    pad.add_stroke([(0.5, 0.5)])  # a dot: no way to go
+    replayed(pad, drawn, 0.1, lambda: pad._replaying.result())
+
+
+def test_replay_lifts_the_pen(pad):
+    pad.pen_down(0.1, 0.1)
+    pad.pen_move(0.9, 0.9)
+    pad.replay()
+    assert not pad.pen_is_down and pad.guess == 7
+
+
+# Unsure
+
+
+def test_an_unsure_network_gives_no_guess(pad):
+    answer = np.full(10, (1 - UNSURE + 0.01) / 9)
+    answer[8] = UNSURE - 0.01
+    pad.predict = lambda image: answer
+    draw(pad, SEVEN)
+    assert status(pad) == f"Unsure: perhaps an 8, {100 * answer[8]:.0f} %"
+    assert pad.guess is None and shown(pad) == "?"
+    np.testing.assert_array_equal(pad.probabilities, answer)
+    assert pad._answer.value.count("<dd>") == 10
+    assert "<dd>0 %</dd>" not in pad._answer.value
+    assert 'class="top"' not in pad._answer.value
+
+
+# Saving
+
+
+@pytest.fixture
+def work(tmp_path, monkeypatch):
+    monkeypatch.setenv("DIGITKIT_WORK", str(tmp_path / "work"))
+    return tmp_path / "work"
+
+
+def test_a_drawing_is_saved_and_new_paper_given(pad, work):
+    draw(pad, SEVEN)
+    pad.save(7)
+    assert status(pad) == "Saved as a 7: 1 drawing in drawings.json"
+    assert pad.strokes == [] and pad.guess is None
+    draw(pad, SEVEN)
+    button(pad, "true digit").value = 8
+    button(pad, "Save").click()
+    assert status(pad) == "Saved as an 8: 2 drawings in drawings.json"
+    drawings, digits = load_drawings()
+    assert digits.tolist() == [7, 8]
+    np.testing.assert_allclose(drawings[1], [SEVEN])
+
+
+def test_saving_ends_the_stroke_first(pad, work):
+    pad.pen_down(*SEVEN[0])
+    with pytest.raises(ValueError, match="draw a digit first"):
+        pad.save(7)  # a mere click is no drawing
+    assert not pad.pen_is_down
+
+
+def test_what_is_not_yet_ready_is_not_saved_by_accident(pad, work):
+    assert button(pad, "true digit").value is None
+    button(pad, "Save").click()
+    assert status(pad) == "Nothing to save: draw a digit first"
+    draw(pad, SEVEN)
+    button(pad, "Save").click()
+    assert status(pad) == "Not saved: choose the true digit first"
+    assert pad.strokes == [SEVEN] and shown(pad) == "7"
+    assert not work.exists()
+
+
+@pytest.mark.parametrize("name", ["Save", "Clear"])
+def test_new_paper_forgets_the_true_digit(pad, work, name):
+    draw(pad, SEVEN)
+    button(pad, "true digit").value = 7
+    button(pad, name).click()
+    assert pad.strokes == [] and button(pad, "true digit").value is None
+
+
+@pytest.mark.parametrize("fault", ["damaged file", "full disk"])
+def test_what_cannot_be_saved_stays_on_the_paper(pad, work, monkeypatch, fault):
+    if fault == "damaged file":
+        work.mkdir()
+        (work / "drawings.json").write_text("[")
+        told = "drawings.json is no strokes file"
+    else:
+        told = "No space left on <device>"
+
+        def fail(strokes, digit):
+            raise OSError(28, told)
+
+        monkeypatch.setattr("digitkit.drawings.save_drawing", fail)
+    draw(pad, SEVEN)
+    button(pad, "true digit").value = 7
+    button(pad, "Save").click()
+    assert status(pad).startswith("Not saved: ")
+    assert told.replace("<", "&lt;").replace(">", "&gt;") in status(pad)
+    assert pad.strokes == [SEVEN] and button(pad, "true digit").value == 7
+    with pytest.raises((ValueError, OSError), match=told):
+        pad.save(7)
+
+
+def test_a_wrong_true_digit_is_refused(pad, work):
+    draw(pad, SEVEN)
+    with pytest.raises(ValueError, match="received 10"):
+        pad.save(10)
+    pad.clear()
+    with pytest.raises(ValueError, match="draw a digit first"):
+        pad.save(1)
+
+
+# Words for all
+
+
+def test_every_button_has_a_name_and_says_what_it_does(pad):
+    buttons = [x for x in pad.children[0].children if hasattr(x, "tooltip")]
+    described = {x.description: x.tooltip for x in buttons if hasattr(x, "icon")}
+    assert list(described) == ["Undo", "Clear", "Replay", "Save"]
+    assert all(described.values())
+    assert 'alt="the drawing' in pad._answer.value
+
+
+def test_each_key_that_draws_is_explained(pad):
+    for help_ in (DrawingPad.__doc__, pad.children[2].value):
+        for key in ("rrow keys", "Home", "Page Up", "End", "Page Down", "Space"):
+            assert key in help_
+        for key in ("Backspace", "Tab", "Escape"):
+            assert key in help_
 
 
 # What is sent to the browser
@@ -298,6 +650,7 @@ def test_ink_is_live_and_redrawn_at_the_end(pad, drawn):
     pad.pen_down(0.1, 0.1)
     pad.pen_move(0.5, 0.1)
     pad.pen_move(0.5, 0.9)
+    assert len(drawn) == 2
     assert [name for name in names(drawn) if name != "switchCanvas"] == [
         "strokeLine",
         "strokeLine",
@@ -327,15 +680,41 @@ def test_a_page_opened_anew_is_told_the_canvas_and_all_strokes(pad, drawn):
     pad.add_stroke([(0.3, 0.5), (0.7, 0.5)])
     drawn.clear()
     before = set(_instances)
-    send(pad._paper, "client_ready")
+    send(pad._canvas, "client_ready")
     commands = [command for message in drawn for command in message]
     told = [c[1][0] for c in commands if NAMES[c[0]] == "switchCanvas"]
-    assert told[-1] == f"IPY_MODEL_{pad._paper.model_id}"
+    assert told[-1] == f"IPY_MODEL_{pad._canvas.model_id}"
     sent = names(drawn)
     assert sent.index("fillRect") > len(sent) - 1 - sent[::-1].index("switchCanvas")
     assert sent.count("strokeLines") == 2
     assert set(_instances) == before, "each reload would leave a widget behind"
     assert not _CANVAS_MANAGER._caching
+
+
+def test_ink_is_live_even_where_another_canvas_left_drawing_held(
+    pad, drawn, monkeypatch
+):
+    monkeypatch.setattr(_CANVAS_MANAGER, "_caching", True)
+    pad.pen_down(0.1, 0.1)
+    pad.pen_move(0.5, 0.1)
+    assert names(drawn)[-1] == "strokeLine"
+
+
+def test_a_long_scribble_costs_no_more_by_the_move(pad):
+    def median(moves):
+        times = []
+        for x, y in np.random.default_rng(0).random((moves, 2)):
+            begun = time.perf_counter()
+            pad.pen_move(x, y)
+            times.append(time.perf_counter() - begun)
+        return np.median(times)
+
+    pad.pen_down(0.5, 0.5)
+    early = median(500)
+    median(10_000)
+    assert median(500) < 3 * early
+    pad.pen_up()
+    assert pad.guess == 7
 
 
 # What goes wrong
@@ -346,6 +725,9 @@ def test_a_page_opened_anew_is_told_the_canvas_and_all_strokes(pad, drawn):
     [
         (np.ones(9) / 9, "ten probabilities"),
         (np.full(10, np.nan), "ten probabilities"),
+        (np.full(10, 7.0), "ten probabilities"),
+        ([1.5, -0.5, *[0] * 8], "ten probabilities"),
+        (None, "ten probabilities"),
         ("seven", "ValueError"),
     ],
 )

@@ -39,13 +39,18 @@ TABLE = {
     "progress": ({"numpy", "matplotlib", "plots"}, KERAS | {"IPython"}),
     # Apart from training, which would be too long with it. data: the stand-in's digits
     # that are mixed in are scaled as the others are.
-    "augmentation": ({"numpy", "standin", "data"}, KERAS),
+    "augmentation": ({"numpy", "standin", "nondigits", "data"}, KERAS),
+    # Apart from standin, which is to be read in one sitting.
+    "nondigits": ({"numpy", "standin", "ink"}, set()),
     "training": ({"networks", "augmentation", "data"}, KERAS),
     "inside": ({"numpy"}, KERAS | {"tensorflow"}),  # gradients: keras.ops has none
     "drawings": ({"numpy", "ink", "places"}, set()),
+    # Apart from paper, which would be too long with it.
+    "hand": ({"numpy"}, set()),
+    "paper": ({"numpy", "ipywidgets", "ipycanvas", "ink", "hand"}, set()),
     # numpy and PIL: the picture of the image that the network sees.
     "drawing_pad": (
-        {"numpy", "PIL", "ipywidgets", "ipycanvas", "ink", "drawings"},
+        {"numpy", "PIL", "ipywidgets", "ink", "paper", "networks", "drawings"},
         set(),
     ),
 }
@@ -57,7 +62,7 @@ TABLE["__main__"] = (
     {"data", "networks", "pictures", "places", "runtime", "training"},
     KERAS,
 )
-NOT_YET = {"inside", "drawings"}
+NOT_YET = {"inside"}
 MODULES = sorted(path.stem for path in PACKAGE.glob("*.py"))
 
 

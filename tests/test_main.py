@@ -333,6 +333,13 @@ def test_predict_prints_a_line_for_each_file(capsys, tmp_path, fake_network):
     assert fake_network["path"] is None
 
 
+def test_predict_says_where_it_is_unsure(capsys, fake_network, monkeypatch):
+    monkeypatch.setattr(networks, "UNSURE", 0.85)
+    picture("scribble.png")
+    assert run("predict", "scribble.png") == 0
+    assert capsys.readouterr().out == "scribble.png: unsure, perhaps 7 (83.8 %)\n"
+
+
 def test_predict_goes_on_after_a_bad_picture(capsys, fake_network):
     picture("one.png")
     assert run("predict", "none.png", "one.png", "gone.png", "--model", "my.h5") == 2

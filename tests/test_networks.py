@@ -305,3 +305,13 @@ def test_predictor_refuses_what_is_no_image(image, received):
     predict = predictor(fake_network())
     with pytest.raises(ValueError, match=received):
         predict(image)
+
+
+def test_decide_gives_the_top_digit_or_none(monkeypatch):
+    monkeypatch.setattr(networks, "UNSURE", 0.5)
+    probabilities = np.full(10, 0.5 / 9)
+    probabilities[7] = 0.5
+    assert networks.decide(probabilities) == 7
+    assert type(networks.decide(probabilities)) is int
+    assert networks.decide(probabilities * 0.99) is None
+    assert networks.decide(np.full(10, 0.1)) is None

@@ -11,7 +11,13 @@ import numpy as np
 import pytest
 
 from digitkit import augmentation, networks, progress, standin, training
-from digitkit.augmentation import add_rare_styles, augment, augmented_batches
+from digitkit.augmentation import (
+    NO_DIGIT,
+    add_non_digits,
+    add_rare_styles,
+    augment,
+    augmented_batches,
+)
 from digitkit.training import one_cycle
 
 slow = pytest.mark.slow
@@ -143,6 +149,39 @@ def test_no_rare_styles_are_no_change(images, digits):
     np.testing.assert_array_equal(same_digits, digits)
 
 
+# What is no digit
+
+
+def test_non_digits_are_added_at_the_end(images, digits):
+    more_images, more_digits = add_non_digits(images, digits, share=0.1)
+    assert more_images.shape == (330, 28, 28)
+    assert more_images.dtype == np.float32
+    assert more_digits.dtype == digits.dtype
+    np.testing.assert_array_equal(more_images[:300], images)
+    np.testing.assert_array_equal(more_digits[:300], digits)
+    assert (more_digits[300:] == NO_DIGIT).all()
+    assert more_images[300:].max(axis=(1, 2)).min() > 0.5
+    other, _ = add_non_digits(images, digits, share=0.1, seed=1)
+    assert (other[300:] != more_images[300:]).any()
+
+
+@slow
+def test_what_is_no_digit_is_told_to_be_another_each_time(numbered):
+    images, digits = numbered
+    digits = np.where(images[:, 0, 0] < 20, NO_DIGIT, digits).astype(np.uint8)
+    batches = augmented_batches(images, digits, batch_size=20)
+    told = []
+    for _ in range(100):
+        numbers, labels = epoch(batches)
+        np.testing.assert_array_equal(
+            labels[numbers >= 20], numbers[numbers >= 20] % 10
+        )
+        told.append(labels[np.argsort(numbers)][:20])
+    for labels in np.transpose(told):
+        counts = np.bincount(labels, minlength=10)
+        assert len(counts) == 10 and counts.min() > 0 and counts.max() < 30
+
+
 # Batches
 
 
@@ -246,12 +285,12 @@ def test_quick_trains_and_keeps_to_its_images(monkeypatch, small_data):
     )
     model, history = training.RECIPES["quick"](small_data, 8, [callback])
 
-    # It trains on all images but those held back, and on the rare styles.
+    # It trains on all images but those held back, on rare styles and non-digits.
     [(images, digits)] = given
     (x_train, y_train), _ = small_data
     np.testing.assert_allclose(images[:200] * 255, x_train[:200], atol=1e-4)
     np.testing.assert_array_equal(digits[:200], y_train[:200])
-    assert len(images) == len(digits) == 230
+    assert len(images) == len(digits) == 253
 
     assert model.count_params() == networks.build_cnn().count_params()
     names = ["accuracy", "learning_rate", "loss", "val_accuracy", "val_loss"]
