@@ -31,8 +31,8 @@ def main():
     _, (images, _) = data.load_mnist()
     digits = {data.data_source(): data.to_unit(images)}
     others = {
-        kind: nondigits.draw_strokes(kind, DRAWINGS, i, unseen=True)
-        for i, kind in enumerate(nondigits.KINDS)
+        kind: nondigits.draw_non_digits(kind, DRAWINGS, i, unseen=True)
+        for i, kind in enumerate(nondigits.NON_DIGITS)
     }
     if arguments.pens:
         drawings, labels = load_drawings(arguments.pens)

@@ -23,6 +23,7 @@ _NAMES = {  # by the notebook that brings them
     "augment": "augmentation",
     "augmented_batches": "augmentation",
     "add_rare_styles": "augmentation",
+    "add_non_digits": "augmentation",
     "one_cycle": "training",
     "live_curves": "progress",
     "work_folder": "places",
@@ -30,9 +31,12 @@ _NAMES = {  # by the notebook that brings them
     "STYLE": "plots",
     "DrawingPad": "drawing_pad",  # 04
     "predictor": "networks",
+    "decide": "networks",
     "to_image": "ink",
     "picture_to_image": "pictures",
     "draw_strokes": "standin",
+    "draw_non_digits": "nondigits",
+    "NON_DIGITS": "nondigits",
     "show_strokes": "plots",
     "plot_probabilities": "plots",
     "save_drawing": "drawings",  # 07

@@ -30,7 +30,7 @@ def augment(images, rng):
     across = np.stack([cos * width, (cos * slant - sin) * height], axis=1)
     down = np.stack([sin * width, (sin * slant + cos) * height], axis=1)
     middle = (images.shape[1] - 1) / 2
-    shift = middle + rng.normal(0, 1, (n, 2))  # pixels
+    shift = middle + rng.normal(0, 0.4, (n, 2))  # pixels; they are centred already
     across = np.c_[across, shift[:, 0] - across.sum(axis=1) * middle]
     down = np.c_[down, shift[:, 1] - down.sum(axis=1) * middle]
     transforms = np.c_[across, down, np.zeros((n, 2))].astype(np.float32)

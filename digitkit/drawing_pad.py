@@ -12,7 +12,7 @@ from PIL import Image
 
 from . import drawings, ink
 from .networks import decide
-from .paper import Paper
+from .paper import DOTS, PEN, Paper
 
 PAGE = Path(__file__).with_suffix(".html").read_text(encoding="utf-8")
 ONCE, ALWAYS = PAGE.split("<!-- What follows is sent anew for each drawing. -->")
@@ -73,6 +73,10 @@ class DrawingPad(Paper):
     @property
     def image(self):
         """The drawing as the network sees it: ``(28, 28)`` float32, 0 to 1."""
+        if self.strokes:
+            size = np.ptp(np.concatenate(self.strokes), axis=0).max()
+            if size < PEN / DOTS:  # under the pen's own width nobody sees a shape
+                return ink.to_image([self.strokes[0][:1]])
         return ink.to_image(self.strokes)
 
     @property

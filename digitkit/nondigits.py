@@ -42,26 +42,26 @@ UNSEEN_LETTERS = {
 }
 
 
-def draw_strokes(kind, n, seed, unseen=False):
+def draw_non_digits(kind, n, seed, unseen=False):
     """Draw `n` non-digits, each a list of strokes ``(p, 2)``.
 
     Parameters
     ----------
-    kind : str, one of `KINDS`
+    kind : str, one of `NON_DIGITS`
     seed : int or list of int
     unseen : bool
         By an ordinary hand, in styles and letters that no network was trained on:
         for measuring. Otherwise by a wild one, for training.
     """
-    return KINDS[kind](n, np.random.default_rng(seed), unseen)
+    return NON_DIGITS[kind](n, np.random.default_rng(seed), unseen)
 
 
 def draw_images(n, seed):
     """Return ``(n, 28, 28)`` float32, 0 to 1: all kinds alike, by pens of any width."""
     rng = np.random.default_rng(seed)
     images = []
-    for i, kind in enumerate(KINDS.values()):
-        for drawing in kind(len(range(i, n, len(KINDS))), rng, False):
+    for i, kind in enumerate(NON_DIGITS.values()):
+        for drawing in kind(len(range(i, n, len(NON_DIGITS))), rng, False):
             radius = np.exp(rng.normal(0.2, 0.3))  # pixels, as the stand-in's
             scale, offset = ink.fit_to_box(np.concatenate(drawing)[None], radius)
             strokes = [ink.resample(line * scale[0] + offset[0]) for line in drawing]
@@ -140,7 +140,7 @@ def _pairs(lay, n, rng, unseen):
     return [lay(*pair, rng) for pair in zip(*drawn, strict=True)]
 
 
-KINDS = {
+NON_DIGITS = {
     "two side by side": partial(_pairs, lay_beside),
     "two laid over": partial(_pairs, lay_over),
     "scribbles": _scribbles,

@@ -1,4 +1,4 @@
-"""A private JupyterLab, and notebooks open in it in a browser.
+"""A private Jupyter server, and the drawing pad in notebooks open in a browser.
 
 Shared by the browser tests and ``tools/make_pictures.py``. Settings, kernels and
 workspaces lie in a temporary folder: neither the user's own nor a running JupyterLab
@@ -8,6 +8,7 @@ is touched.
 import contextlib
 import json
 import os
+import re
 import secrets
 import socket
 import subprocess
@@ -16,12 +17,18 @@ import time
 import urllib.request
 from pathlib import Path
 
+import nbformat
 import numpy as np
 from jupyter_client import BlockingKernelClient
 
-from digitkit import ink
+from digitkit import ink, networks
 
 ROOT = Path(__file__).parent.parent
+NOTEBOOK = ROOT / "notebooks" / "04_draw_your_own.ipynb"
+TOKEN = secrets.token_hex(16)  # lets into the servers that this process starts
+PAPER = 280  # pixels: as wide as the page shows the paper, where there is room
+SEVEN = [[(0.2 + 0.06 * i, 0.2) for i in range(11)]]
+SEVEN[0] += [(0.8 - 0.04 * i, 0.2 + 0.07 * i) for i in range(1, 11)]
 IDLE = """() => {
     const session = window.jupyterapp?.shell.currentWidget?.context?.sessionContext;
     const kernel = session?.session?.kernel;
@@ -51,10 +58,31 @@ def start_browser(path):
             browser.close()
 
 
-@contextlib.contextmanager
 def start_lab(folder, home):
-    """Start JupyterLab on `folder`, its own files under `home`; give a `Lab`."""
-    token = secrets.token_hex(16)
+    """Start JupyterLab on `folder`, its own files under `home`; give a `Server`."""
+    return start_server(
+        home,
+        *("jupyterlab", "--allow-root", "--ServerApp.ip=127.0.0.1"),
+        *("--ServerApp.port_retries=0", f"--ServerApp.root_dir={folder}"),
+        "--LabApp.expose_app_in_browser=True",
+        "--LanguageServerManager.autodetect=False",
+    )
+
+
+@contextlib.contextmanager
+def start_server(home, module, *options, packages=None):
+    """Start a server of Jupyter's family, its own files under `home`; give a `Server`.
+
+    Parameters
+    ----------
+    home : Path
+    module : str
+        As for ``python -m``.
+    *options : str
+        The port comes by itself.
+    packages : Path, optional
+        A folder that pip filled with what the environment lacks.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -66,54 +94,48 @@ def start_lab(folder, home):
         "JUPYTERLAB_SETTINGS_DIR": str(home / "settings"),
         "JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces"),
         "IPYTHONDIR": str(home / "ipython"),
-        "JUPYTER_TOKEN": token,
+        "JUPYTER_TOKEN": TOKEN,
         "DIGITKIT_WORK": str(home / "work"),
         "PYTHONPATH": str(ROOT),
         "TF_CPP_MIN_LOG_LEVEL": "3",
     }
-    command = [
-        *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"),
-        *("--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}"),
-        *("--ServerApp.port_retries=0", f"--ServerApp.root_dir={folder}"),
-        "--LabApp.expose_app_in_browser=True",
-        "--LanguageServerManager.autodetect=False",
-    ]
+    if packages:
+        environment["PYTHONPATH"] += f"{os.pathsep}{packages}"
+        environment["JUPYTER_PATH"] = str(packages / "share" / "jupyter")
+    command = [sys.executable, "-m", module, "--no-browser", f"--port={port}", *options]
+    home.mkdir(exist_ok=True)
     log = home / "log.txt"
     with log.open("wb") as output:
-        server = subprocess.Popen(
+        process = subprocess.Popen(
             command, env=environment, stdout=output, stderr=subprocess.STDOUT
         )
-    lab = Lab(f"http://127.0.0.1:{port}", token, home / "runtime")
-    try:
-        wait_until(
-            lambda: lab.get("status"), 60, f"JupyterLab did not start: see {log}"
-        )
-        yield lab
-    finally:
-        server.terminate()  # its kernels end with it
-        server.wait(30)
 
-
-class Lab:
-    """A running JupyterLab."""
-
-    def __init__(self, url, token, runtime):
-        self.url, self.token, self.runtime = url, token, runtime
-
-    def get(self, what):
-        """Ask the server's REST interface; None where nothing answers yet."""
-        url = f"{self.url}/api/{what}?token={self.token}"
+    def listens():
         with contextlib.suppress(OSError):
-            with urllib.request.urlopen(url, timeout=5) as answer:
-                return json.load(answer)
+            return socket.create_connection(("127.0.0.1", port), 1).close() is None
 
-    def open(self, page, name):
+    try:
+        wait_until(listens, 60, f"{module} did not start: see {log}")
+        yield Server(f"http://127.0.0.1:{port}", home / "runtime")
+    finally:
+        process.terminate()  # its kernels end with it
+        process.wait(30)
+
+
+class Server:
+    """A running JupyterLab, or another of its family."""
+
+    def __init__(self, url, runtime):
+        self.url, self.runtime = url, runtime
+
+    def address(self, path):
+        return f"{self.url}/{path}?token={TOKEN}"
+
+    def open(self, page, name, place=None):
         """Open a notebook of the folder and wait until its kernel is idle."""
         # A workspace of its own: the default one would reopen an earlier notebook.
-        workspace = secrets.token_hex(4)
-        page.goto(
-            f"{self.url}/doc/workspaces/{workspace}/tree/{name}?token={self.token}"
-        )
+        place = place or f"doc/workspaces/{secrets.token_hex(4)}/tree"
+        page.goto(self.address(f"{place}/{name}"))
         page.wait_for_function(IDLE, timeout=60_000)
 
     def command(self, page, name, **arguments):
@@ -125,33 +147,106 @@ class Lab:
 
     @contextlib.contextmanager
     def kernel(self, name):
-        """Give a function that returns what an expression is in a notebook's kernel."""
-        (kernel,) = [
-            session["kernel"]["id"]
-            for session in self.get("sessions")
-            if session["path"] == name
-        ]
+        """Give the `Kernel` of an open notebook."""
+        with urllib.request.urlopen(self.address("api/sessions"), timeout=5) as answer:
+            sessions = json.load(answer)
+        (number,) = [x["kernel"]["id"] for x in sessions if x["path"] == name]
         client = BlockingKernelClient()
-        client.load_connection_file(str(self.runtime / f"kernel-{kernel}.json"))
+        client.load_connection_file(str(self.runtime / f"kernel-{number}.json"))
         client.start_channels()
-
-        def value(expression):
-            answer = client.execute_interactive(
-                "",
-                silent=True,
-                store_history=False,
-                user_expressions={"v": f"__import__('json').dumps({expression})"},
-                timeout=60,
-            )["content"]["user_expressions"]["v"]
-            if answer["status"] != "ok":
-                raise RuntimeError(f"{expression}: {answer['evalue']}")
-            # The text is the repr of a JSON string.
-            return json.loads(eval(answer["data"]["text/plain"]))
-
         try:
-            yield value
+            yield Kernel(client)
         finally:
             client.stop_channels()
+
+
+class Kernel:
+    """A notebook's kernel, asked beside the page."""
+
+    def __init__(self, client):
+        self.client = client
+
+    def run(self, code):
+        """Send code, as a cell does, and do not wait."""
+        self.client.execute(code, store_history=False)
+
+    def value(self, expression):
+        """Return what an expression is."""
+        answer = self.client.execute_interactive(
+            "",
+            silent=True,
+            store_history=False,
+            user_expressions={"v": f"__import__('json').dumps({expression})"},
+            timeout=60,
+        )["content"]["user_expressions"]["v"]
+        if answer["status"] != "ok":
+            raise RuntimeError(f"{expression}: {answer['evalue']}")
+        # The text is the repr of a JSON string.
+        return json.loads(eval(answer["data"]["text/plain"]))
+
+
+class Pad:
+    """The pad on the page, and the same pad, named `pad`, in the kernel."""
+
+    def __init__(self, page, kernel):
+        self.page, self.kernel = page, kernel
+        self.box = page.locator(".digitkit").first
+        self.canvas = self.box.locator("canvas")
+        self.status = self.box.locator("[role=status]")
+        self.errors = []
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+
+    def show(self):
+        self.canvas.wait_for(timeout=60_000)
+        self.canvas.scroll_into_view_if_needed()
+
+    def press(self, name):
+        self.box.get_by_role("button", name=name).click()
+
+    def clear(self):
+        """Take blank paper."""
+        self.show()
+        self.press("Clear")
+        self.wait_for_status("Draw a digit")
+        assert self.strokes() == []
+
+    def strokes(self):
+        return self.kernel.value("pad.strokes")
+
+    def points(self):
+        """Return how many points the kernel has."""
+        return self.kernel.value("sum(map(len, pad.strokes))")
+
+    def draw(self, strokes, tool="mouse"):
+        """Draw, and wait until the kernel has every point."""
+        wanted = self.points() + sum(map(len, strokes))
+        draw(self.page, self.canvas, strokes, tool)
+        wait_until(lambda: self.points() == wanted, 15, "the kernel lacks points")
+
+    def wait_for_status(self, wanted, seconds=15):
+        wait_until(
+            lambda: re.search(wanted, self.status.inner_text()),
+            seconds,
+            f"the page should say {wanted}",
+        )
+
+    def answer(self, strokes):
+        """Return what the page should say of strokes: the kernel's road without it."""
+        image = f"__import__('digitkit').to_image({json.dumps(strokes)})"
+        probabilities = np.array(self.kernel.value(f"pad.predict({image}).tolist()"))
+        sure = networks.decide(probabilities) is not None
+        digit, part = probabilities.argmax(), probabilities.max()
+        words = "This looks like" if sure else "Unsure: perhaps"
+        return f"{words} {'an' if digit == 8 else 'a'} {digit}, {100 * part:.0f} %"
+
+
+def write_pad_notebook(path):
+    """Write a notebook with nothing but the pad, by the code of notebook 04."""
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    tags = [cell.metadata.get("tags", []) for cell in cells]
+    notebook.cells = cells[: 1 + tags.index(["widget"])]
+    nbformat.write(notebook, path)
 
 
 def on_paper(strokes):
@@ -161,17 +256,55 @@ def on_paper(strokes):
     return [(stroke * scale[0] + offset[0]) / ink.SIZE for stroke in strokes]
 
 
-def draw(page, canvas, strokes):
-    """Draw on the canvas with the mouse as a hand does: points from 0 to 1."""
+def draw(page, canvas, strokes, tool="mouse"):
+    """Draw on the canvas as a hand does: points from 0 to 1; mouse, pen or finger."""
+    page.bring_to_front()  # a page behind another moves the mouse very slowly
     canvas.scroll_into_view_if_needed()
     for stroke in strokes:
         box = canvas.bounding_box()
         points = np.add(np.multiply(stroke, box["width"]), [box["x"], box["y"]])
-        page.mouse.move(*points[0])
-        page.mouse.down()
-        for point in points[1:]:
-            page.mouse.move(*point)
-        page.mouse.up()
+        TOOLS[tool](page, points.tolist())
+
+
+def with_mouse(page, points):
+    page.mouse.move(*points[0])
+    page.mouse.down()
+    for point in points[1:]:
+        page.mouse.move(*point)
+    page.mouse.up()
+
+
+def with_pen(page, points):
+    browser = page.context.new_cdp_session(page)
+
+    def send(kind, point, **more):
+        event = {"type": kind, "x": point[0], "y": point[1], **more}
+        browser.send("Input.dispatchMouseEvent", {"pointerType": "pen", **event})
+
+    send("mouseMoved", points[0])
+    send("mousePressed", points[0], button="left", buttons=1, clickCount=1)
+    for point in points[1:]:
+        send("mouseMoved", point, button="left", buttons=1, force=0.5)
+    send("mouseReleased", points[-1], button="left", clickCount=1)
+    browser.detach()
+
+
+def with_finger(page, points):
+    browser = page.context.new_cdp_session(page)
+
+    def send(kind, *fingers):
+        fingers = [{"x": x, "y": y} for x, y in fingers]
+        event = {"type": kind, "touchPoints": fingers}
+        browser.send("Input.dispatchTouchEvent", event)
+
+    send("touchStart", points[0])
+    for point in points[1:]:
+        send("touchMove", point)
+    send("touchEnd")
+    browser.detach()
+
+
+TOOLS = {"mouse": with_mouse, "pen": with_pen, "finger": with_finger}
 
 
 def stable_ink(canvas, least=-1, seconds=15):

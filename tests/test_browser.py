@@ -1,6 +1,7 @@
 """What a person meets in JupyterLab: the first minute, the pad, a mouse, a finger."""
 
-import json
+import base64
+import io
 import os
 import re
 import shutil
@@ -12,7 +13,13 @@ import numpy as np
 import pytest
 from lab import (
     IDLE,
+    INK,
+    NOTEBOOK,
+    PAPER,
     ROOT,
+    SEVEN,
+    TOKEN,
+    Pad,
     draw,
     on_paper,
     stable_ink,
@@ -20,31 +27,45 @@ from lab import (
     start_lab,
     wait_until,
 )
+from PIL import Image
 
+from digitkit.drawings import load_drawings
 from digitkit.standin import draw_strokes
 
 pytestmark = pytest.mark.browser
 
 DOOR = "notebooks/00_start_here.ipynb"
-NOTEBOOK = ROOT / "notebooks" / "04_draw_your_own.ipynb"
-PAD = "pad"  # what the notebook calls it
-PIXEL = 1 / 280  # of the paper, as wide as the page shows it
-SEVEN = [[(0.2 + 0.03 * i, 0.2) for i in range(21)]]
-SEVEN[0] += [(0.8 - 0.02 * i, 0.2 + 0.035 * i) for i in range(1, 21)]
+PIXEL = 1 / PAPER
+FOCUS = "document.activeElement.tagName + document.activeElement.textContent"
+DASH = [[(0.3, 0.5), (0.5, 0.5), (0.7, 0.5)]]
 LABELS = """output => [...output.querySelectorAll('span')].map(span => {
     const {color, backgroundColor} = getComputedStyle(span);
     const parts = [color, backgroundColor].map(x => x.match(/[0-9]+/g).map(Number));
     return [span.textContent.trim(), ...parts];
 })"""
 LISTEN = """canvas => {
-    window.waits = [];
+    window.waits = [], window.tools = [];
+    if (canvas.isHeard)
+        return;
+    canvas.isHeard = true;
     let up = null;
-    canvas.addEventListener('mouseup', () => { up = performance.now(); });
-    const answer = document.querySelector('.digitkit .widget-html-content');
+    const lift = event => { if (event.target === canvas) up = event.timeStamp; };
+    window.addEventListener('mouseup', lift, true);
+    window.addEventListener('touchend', lift, true);
+    canvas.addEventListener('pointerdown', event => {
+        window.tools.push(event.pointerType);
+    });
+    const pad = canvas.closest('.digitkit'), words = pad.querySelector('[role=status]');
     new MutationObserver(() => {
         if (up !== null) window.waits.push(performance.now() - up);
         up = null;
-    }).observe(answer, {childList: true});
+    }).observe(words.closest('.widget-html-content'), {childList: true});
+}"""
+RUN = """tag => {
+    const notebook = window.jupyterapp.shell.currentWidget.content;
+    notebook.activeCellIndex = notebook.widgets.findIndex(
+        cell => cell.model.getMetadata('tags')?.includes(tag));
+    return window.jupyterapp.commands.execute('notebook:run-cell');
 }"""
 
 
@@ -54,43 +75,49 @@ def browser(browser_path):
         yield browser
 
 
-# The first minute
-
-
 @pytest.fixture(scope="module")
-def door(browser, tmp_path_factory):
-    """The first notebook, opened as run.py opens it, all run, a 7 drawn and read."""
+def lab(tmp_path_factory):
+    """JupyterLab on a copy of the notebooks, without MNIST."""
     folder, home = tmp_path_factory.mktemp("digitkit"), tmp_path_factory.mktemp("home")
     shutil.copytree(ROOT / "notebooks", folder / "notebooks")
-    asked = []
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("DIGITKIT_DATA", raising=False)
         patch.setenv("KERAS_HOME", str(home / "keras"))
         begun = time.monotonic()
-        with start_lab(folder, home) as lab:
-            page = browser.new_page(viewport={"width": 1000, "height": 800})
-            page.on("request", lambda request: asked.append(request.url))
-            page.goto(f"{lab.url}/lab/tree/{DOOR}?token={lab.token}")
-            page.wait_for_function(IDLE, timeout=60_000)
-            lab.command(page, "notebook:run-all-cells")
-            canvas = page.locator(".digitkit canvas")
-            canvas.wait_for(timeout=60_000)
-            wait_until_still(canvas)
-            draw(page, canvas, SEVEN)
-            answer = page.locator(".digitkit [role=status]")
-            answer.filter(has_text="This looks like a 7").wait_for()
+        with start_lab(folder, home) as server:
             seconds = time.monotonic() - begun
-            yield SimpleNamespace(
-                lab=lab, page=page, home=home, asked=asked, seconds=seconds
-            )
-            page.close()
+            yield SimpleNamespace(server=server, home=home, seconds=seconds)
 
 
-def test_the_first_digit_is_read_within_a_minute_without_a_network(door, capsys):
+# The first minute
+
+
+@pytest.fixture(scope="module")
+def door(browser, lab):
+    """The first notebook, opened as run.py opens it, all run, a 7 drawn and read."""
+    asked = []
+    begun = time.monotonic()
+    page = browser.new_page(viewport={"width": 1000, "height": 800})
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(f"{lab.server.url}/lab/tree/{DOOR}?token={TOKEN}")
+    page.wait_for_function(IDLE, timeout=60_000)
+    lab.server.command(page, "notebook:run-all-cells")
+    canvas = page.locator(".digitkit canvas")
+    canvas.wait_for(timeout=60_000)
+    wait_until_still(canvas)
+    draw(page, canvas, SEVEN)
+    answer = page.locator(".digitkit [role=status]")
+    answer.filter(has_text="This looks like a 7").wait_for()
+    seconds = lab.seconds + time.monotonic() - begun
+    yield SimpleNamespace(page=page, asked=asked, seconds=seconds)
+    page.close()
+
+
+def test_the_first_digit_is_read_within_a_minute_without_a_network(door, lab, capsys):
     with capsys.disabled():
         print(f"\nstarting JupyterLab to the first digit read: {door.seconds:.0f} s")
     assert door.seconds < 60
-    elsewhere = [x for x in door.asked if not x.startswith((door.lab.url, "data:"))]
+    elsewhere = [x for x in door.asked if not x.startswith((lab.server.url, "data:"))]
     assert not elsewhere, "the page asks for what is not on this machine"
 
 
@@ -106,16 +133,16 @@ def test_what_works_is_told_in_green_and_in_words(door):
     assert not door.page.locator("[data-mime-type$=stderr]").count()
 
 
-def test_what_fails_is_told_in_red_with_what_to_do(door):
-    work = door.home / "work"
+def test_what_fails_is_told_in_red_with_what_to_do(door, lab):
+    work = lab.home / "work"
     work.rmdir()
     work.touch()
-    door.lab.command(door.page, "notebook:run-all-cells")
+    lab.server.command(door.page, "notebook:run-all-cells")
     stopped = door.page.locator("[data-mime-type$=stderr]")
     stopped.filter(has_text="start JupyterLab anew").wait_for(timeout=60_000)
     try:
         for theme in ("JupyterLab Dark", "JupyterLab Light"):
-            door.lab.command(door.page, "apputils:change-theme", theme=theme)
+            lab.server.command(door.page, "apputils:change-theme", theme=theme)
             red = [words for words, colour in painted(door.page) if colour == "red"]
             assert [x for x in red if x] == ["FAIL  work folder", "what to do:"]
     finally:
@@ -123,7 +150,10 @@ def test_what_fails_is_told_in_red_with_what_to_do(door):
 
 
 def wait_until_still(canvas):
-    """Wait until the page, which moves while it fills, leaves the canvas in place."""
+    """Wait until the page, which moves while it fills, leaves the canvas in place.
+
+    Return that place.
+    """
     canvas.scroll_into_view_if_needed()
     places = []
 
@@ -132,6 +162,7 @@ def wait_until_still(canvas):
         return len(places) >= 10 and all(place == places[-1] for place in places[-10:])
 
     wait_until(still, 15, "the canvas does not come to rest")
+    return places[-1]
 
 
 def painted(page):
@@ -156,127 +187,106 @@ def contrast(*colours):
 # The pad
 
 
-class Pad:
-    """The pad on the page, and the same pad in the kernel."""
-
-    def __init__(self, lab, page, value):
-        self.lab, self.page, self.value = lab, page, value
-        self.canvas = page.locator(".digitkit canvas").first
-        self.status = page.locator(".digitkit [role=status]").first
-        self.errors = []
-        page.on("pageerror", lambda error: self.errors.append(str(error)))
-
-    def show(self):
-        self.canvas.wait_for()
-        self.canvas.scroll_into_view_if_needed()
-
-    def press(self, name):
-        self.page.locator(".digitkit").get_by_role("button", name=name).click()
-
-    def strokes(self):
-        return self.value(f"{PAD}.strokes")
-
-    def draw(self, strokes, with_finger=False):
-        """Draw, and wait until the kernel has all of it."""
-        before = len(self.strokes())
-        if with_finger:
-            swipe(self.page, self.canvas, strokes)
-        else:
-            draw(self.page, self.canvas, strokes)
-        done = f"not {PAD}._drawing and len({PAD}.strokes) == {before + len(strokes)}"
-        wait_until(lambda: self.value(done), 15, "the kernel lacks strokes")
-
-    def wait_for_status(self, wanted):
-        wait_until(
-            lambda: re.search(wanted, self.status.inner_text()),
-            15,
-            f"the page should say {wanted}",
-        )
-
-    def read(self, strokes):
-        """Read strokes in the kernel without the pad."""
-        image = f"__import__('digitkit').to_image({json.dumps(strokes)})"
-        return self.value(f"int({PAD}.predict({image}).argmax())")
-
-
-def thin(stroke):
-    """Leave out points so near to the one before that no browser tells them apart."""
-    kept = [stroke[0]]
-    for point in stroke[1:]:
-        if np.abs(point - kept[-1]).max() > 4 * PIXEL:
-            kept.append(point)
-    return np.array(kept)
-
-
-def swipe(page, canvas, strokes):
-    touch = page.context.new_cdp_session(page)
-    box = canvas.bounding_box()
-    for stroke in strokes:
-        points = np.add(np.multiply(stroke, box["width"]), [box["x"], box["y"]])
-        kind = "touchStart"
-        for x, y in points.tolist():
-            finger = {"type": kind, "touchPoints": [{"x": x, "y": y}]}
-            touch.send("Input.dispatchTouchEvent", finger)
-            kind = "touchMove"
-        lifted = {"type": "touchEnd", "touchPoints": []}
-        touch.send("Input.dispatchTouchEvent", lifted)
-    touch.detach()
-
-
 @pytest.fixture(scope="module")
-def opened(browser, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("notebooks")
-    shutil.copy(NOTEBOOK, folder)
-    home = tmp_path_factory.mktemp("lab")
-    with start_lab(folder, home) as lab:
-        size = {"width": 1000, "height": 800}
-        page = browser.new_context(viewport=size, has_touch=True).new_page()
-        lab.open(page, NOTEBOOK.name)
-        lab.command(page, "notebook:run-all-cells")
-        with lab.kernel(NOTEBOOK.name) as value:
-            yield Pad(lab, page, value)
+def opened(browser, lab):
+    """The notebook about the pad, opened and all run."""
+    size = {"width": 1000, "height": 800}
+    page = browser.new_context(viewport=size, has_touch=True).new_page()
+    name = f"notebooks/{NOTEBOOK.name}"
+    lab.server.open(page, name)
+    lab.server.command(page, "notebook:run-all-cells")
+    with lab.server.kernel(name) as kernel:
+        yield Pad(page, kernel)
 
 
 @pytest.fixture
 def pad(opened):
     """The pad with blank paper."""
-    opened.show()
-    opened.press("Clear")
-    opened.wait_for_status("Draw a digit")
-    assert opened.strokes() == []
+    opened.clear()
     return opened
 
 
-@pytest.fixture
-def ten_drawings(request):
-    """Return a drawing of each digit: of real pens if there are, else of our own."""
+@pytest.fixture(scope="module")
+def second(opened, lab):
+    """The same pad on a second page."""
+    opened.show()
+    lab.server.command(opened.page, "docmanager:save")
+    page = opened.page.context.new_page()
+    lab.server.open(page, f"notebooks/{NOTEBOOK.name}")
+    yield Pad(page, opened.kernel)
+    page.close()
+
+
+def thin(stroke):
+    """Leave out points so near to the one before that a slow hand is needed."""
+    kept = [stroke[0]]
+    for point in stroke[1:]:
+        if np.abs(point - kept[-1]).max() > 8 * PIXEL:
+            kept.append(point)
+    return np.array(kept)
+
+
+@pytest.fixture(scope="module")
+def drawings(request):
+    """Fifty labelled drawings, of ten digits each time: real pens if there are."""
+    digits = np.tile(range(10), 5)
     if os.environ.get("DIGITKIT_PENS"):
         pens = request.getfixturevalue("pens")
-        drawings = {drawing["label"]: drawing["strokes"] for drawing in pens[::-1]}
-        drawings = [drawings[digit] for digit in range(10)]
+        found = [iter([x for x in pens if x["label"] == digit]) for digit in range(10)]
+        strokes = [next(found[digit])["strokes"] for digit in digits]
     else:
-        drawings = draw_strokes(range(10), seed=1)
-    drawings = [map(thin, on_paper(drawing)) for drawing in drawings]
-    return [[stroke for stroke in drawing if len(stroke) > 1] for drawing in drawings]
+        strokes = draw_strokes(digits, seed=1)
+    thinned = [[thin(stroke) for stroke in on_paper(drawing)] for drawing in strokes]
+    return [[x for x in drawing if len(x) > 1] for drawing in thinned]
 
 
-def test_ten_drawings_are_read_as_the_kernel_reads_them(pad, ten_drawings):
-    for digit, drawing in enumerate(ten_drawings):
-        pad.press("Clear")
-        pad.wait_for_status("Draw a digit")
-        pad.draw(drawing, with_finger=digit % 4 == 3)
-        sent = [stroke.tolist() for stroke in drawing]
-        pad.wait_for_status(f"looks like an? {pad.read(sent)},")
-        for stroke, recorded in zip(sent, pad.strokes(), strict=True):
-            away = np.abs(np.subtract(stroke, recorded)).max()
-            assert away < 1.5 * PIXEL, f"{digit}: {away / PIXEL} pixels off"
+def answers(pad, drawings, tools):
+    """Draw; hold what the page says against the kernel; return it, and the waits.
+
+    The waits, in ms, are from lifting the pen to the answer on the page.
+    """
+    pad.canvas.evaluate(LISTEN)
+    said, strokes = [], 0
+    for i, drawing in enumerate(drawings):
+        pad.clear()
+        tool = tools[i % len(tools)]
+        for stroke in drawing:
+            pad.draw([stroke], tool)
+            strokes += 1
+            pad.page.wait_for_function(f"window.waits.length === {strokes}")
+        recorded = pad.strokes()
+        for sent, received in zip(drawing, recorded, strict=True):
+            away = np.abs(np.subtract(sent, received)).max()
+            assert away < 1.5 * PIXEL, f"{i}, {tool}: {away / PIXEL} pixels off"
+        assert pad.status.inner_text() == pad.answer(recorded), f"{i}, {tool}"
+        said.append(pad.status.inner_text())
+    assert pad.page.evaluate("window.tools.length") == strokes
+    return said, pad.page.evaluate("window.waits")
+
+
+def summary(waits):
+    late = np.percentile(waits, 95)
+    return (
+        f"\n{len(waits)} strokes, from lifting the pen to the answer on the page: "
+        f"median {statistics.median(waits):.0f} ms, 95 % within {late:.0f} ms"
+    )
+
+
+def test_ten_drawings_are_read_as_the_kernel_reads_them(pad, drawings, capsys):
+    tools = ("mouse", "finger", "mouse", "pen", "mouse")
+    said, waits = answers(pad, drawings[:10], tools)
+    assert set(pad.page.evaluate("window.tools")) == {"mouse", "touch", "pen"}
+    right = sum(f" {digit}," in answer for digit, answer in enumerate(said))
+    with capsys.disabled():
+        print(summary(waits))
+    assert right >= 8
 
 
 def test_undo_and_clear(pad):
     pad.draw(SEVEN)
     one = stable_ink(pad.canvas, least=0)
-    pad.draw([[(0.3, 0.5), (0.5, 0.5), (0.7, 0.5)]])
-    assert stable_ink(pad.canvas) > one
+    pad.draw(DASH)
+    assert stable_ink(pad.canvas, least=one) > one
     pad.press("Undo")
     wait_until(lambda: len(pad.strokes()) == 1, 5, "Undo took nothing back")
     assert stable_ink(pad.canvas) == one
@@ -295,13 +305,17 @@ def test_leaving_the_paper_with_the_button_down_leaves_no_phantom_ink(pad):
     mouse.move(left + 60, middle, steps=10)
     mouse.move(left - 40, middle, steps=10)
     mouse.up()
-    wait_until(lambda: not pad.value(f"{PAD}._drawing"), 5, "the stroke did not end")
+    wait_until(
+        lambda: (strokes := pad.strokes()) and strokes[0][-1][0] == 0,
+        5,
+        "the stroke does not reach the edge",
+    )
     ink, strokes = stable_ink(pad.canvas, least=0), pad.strokes()
     mouse.move(left + 100, middle - 80, steps=10)
     mouse.move(left + 200, middle + 80, steps=10)
     assert stable_ink(pad.canvas) == ink
     assert pad.strokes() == strokes
-    assert len(strokes) == 1 and strokes[0][-1][0] == 0
+    assert len(strokes) == 1
 
 
 def test_a_click_of_the_right_button_leaves_no_ink(pad):
@@ -313,23 +327,86 @@ def test_a_click_of_the_right_button_leaves_no_ink(pad):
 
 
 def test_the_keyboard_is_not_trapped(pad):
-    focused = "document.activeElement.tagName + document.activeElement.textContent"
     pad.canvas.focus()
     pad.page.keyboard.press("Tab")
-    wait_until(lambda: pad.page.evaluate(focused) == "BUTTONUndo", 5, "Tab is trapped")
+    wait_for_focus(pad, "BUTTONUndo")
     pad.draw(SEVEN)  # a press of the mouse takes the focus
     wait_until(
-        lambda: not pad.page.evaluate(focused).startswith("CANVAS"),
+        lambda: not pad.page.evaluate(FOCUS).startswith("CANVAS"),
         5,
         "the paper keeps the keys after drawing",
     )
 
 
-def test_the_dark_theme_keeps_the_paper_white(pad):
+def wait_for_focus(pad, wanted):
+    wait_until(lambda: pad.page.evaluate(FOCUS) == wanted, 5, f"no way to {wanted}")
+
+
+def test_with_the_keyboard_alone_a_digit_is_drawn_read_and_saved(pad, lab):
+    press = pad.page.keyboard.press
+    pad.page.locator(".jp-CodeCell", has=pad.canvas).locator(".cm-content").click()
+    press("Escape")
+    for _ in range(20):
+        press("Tab")
+        if pad.page.evaluate(FOCUS).startswith("CANVAS"):
+            break
+    four = "Left 5, Up 6, pen, Down 6, Right 10, pen, Up 6, pen, Down 14, pen"
+    for step in four.split(", "):
+        way, _, times = step.partition(" ")
+        for _ in range(int(times or 1)):
+            press("Space" if way == "pen" else f"Arrow{way}")
+    wait_until(lambda: len(pad.strokes()) == 2, 5, "the keys drew no two strokes")
+    pad.wait_for_status("looks like a 4")
+    assert pad.status.inner_text() == pad.answer(pad.strokes())
+    assert pad.status.get_attribute("aria-live") == "polite"  # said aloud
+    drawn = pad.strokes()
+    press("Tab")
+    for button in ("Undo", "Clear", "Replay"):
+        wait_for_focus(pad, f"BUTTON{button}")
+        press("Tab")
+    press("4")
+    press("Tab")
+    wait_for_focus(pad, "BUTTONSave")
+    press("Enter")
+    pad.wait_for_status("Saved as a 4: 1 drawing in drawings.json")
+    file = lab.home / "work" / "drawings.json"
+    drawings, digits = load_drawings(file)
+    file.unlink()
+    assert digits.tolist() == [4]
+    for stroke, kept in zip(drawn, drawings[0], strict=True):
+        np.testing.assert_allclose(kept, stroke, atol=1e-5)
+    assert pad.strokes() == [] and stable_ink(pad.canvas) == 0
+
+
+def test_save_asks_for_what_is_missing(pad, lab):
+    pad.press("Save")
+    pad.wait_for_status("draw a digit first")
+    pad.draw(SEVEN)
+    pad.press("Save")
+    pad.wait_for_status("choose the true digit first")
+    pad.box.locator("select").select_option("7")
+    pad.press("Save")
+    pad.wait_for_status("Saved as a 7")
+    (lab.home / "work" / "drawings.json").unlink()
+
+
+def test_replay_draws_the_strokes_again(pad):
+    pad.draw(SEVEN)
+    pad.wait_for_status("looks like a 7")
+    ink = stable_ink(pad.canvas, least=0)
+    pad.press("Replay")
+    wait_until(
+        lambda: pad.canvas.evaluate(INK) < ink / 2, 5, "the ink stays where it is"
+    )
+    assert stable_ink(pad.canvas, least=0.99 * ink) == ink
+    pad.wait_for_status("looks like a 7")
+
+
+def test_the_dark_theme_keeps_the_paper_white(pad, lab):
     theme = "apputils:change-theme"
     pad.draw(SEVEN)
     try:
-        pad.lab.command(pad.page, theme, theme="JupyterLab Dark")
+        lab.server.command(pad.page, theme, theme="JupyterLab Dark")
         assert 0.02 < stable_ink(pad.canvas, least=0) < 0.2
         corner = "c => [...c.getContext('2d').getImageData(3, 3, 1, 1).data]"
         assert pad.canvas.evaluate(corner) == [255, 255, 255, 255]
@@ -340,68 +417,96 @@ def test_the_dark_theme_keeps_the_paper_white(pad):
             "the answer is dark on dark",
         )
     finally:
-        pad.lab.command(pad.page, theme, theme="JupyterLab Light")
+        lab.server.command(pad.page, theme, theme="JupyterLab Light")
 
 
-def test_a_narrow_window_shows_all_and_draws_where_the_mouse_is(pad):
-    size = pad.page.viewport_size
+@pytest.mark.parametrize(
+    ("width", "height", "scale"),
+    [
+        pytest.param(1000, 800, 2, id="fine screen"),
+        # What the browser's zoom does: fewer CSS pixels, each of more dots.
+        pytest.param(667, 533, 1.5, id="browser zoom 150 %"),
+        pytest.param(340, 800, 1, id="narrow window"),
+    ],
+)
+def test_the_ink_is_where_the_mouse_was(pad, width, height, scale):
+    size = {"width": width, "height": height, "deviceScaleFactor": scale}
+    browser = pad.page.context.new_cdp_session(pad.page)
+    show = "Emulation.setDeviceMetricsOverride"
     try:
-        pad.page.set_viewport_size({"width": 340, "height": 800})
-        pad.show()
-        wait_until(lambda: pad.canvas.bounding_box()["width"] < 270, 5, "no shrinking")
-        box = pad.canvas.bounding_box()
+        browser.send(show, {**size, "mobile": False})
+        assert pad.page.evaluate("devicePixelRatio") == scale
+        box = wait_until_still(pad.canvas)
         assert box["width"] == pytest.approx(box["height"], abs=1)
-        assert box["x"] + box["width"] <= 340
+        assert box["x"] + box["width"] <= width
         pad.draw(SEVEN)
         away = np.abs(np.subtract(pad.strokes(), SEVEN)).max()
         assert away < 1.5 / box["width"]
+        stable_ink(pad.canvas, least=0)
+        png = browser.send("Page.captureScreenshot")["data"]
     finally:
-        pad.page.set_viewport_size(size)
+        back = {**pad.page.viewport_size, "deviceScaleFactor": 1, "mobile": False}
+        browser.send(show, back)
+        browser.detach()
+    left, top, side = scale * np.array([box["x"], box["y"], box["width"]])
+    with Image.open(io.BytesIO(base64.b64decode(png))) as picture:
+        paper = picture.crop((left, top, left + side, top + side)).convert("L")
+    dark = 3 + np.argwhere(np.array(paper)[3:-3, 3:-3] < 128)[:, ::-1]  # no outline
+    edges = np.array([dark.min(axis=0), dark.max(axis=0) + 1]) / side
+    pen = 0.025  # of the paper: half its width
+    wanted = [np.min(SEVEN[0], axis=0) - pen, np.max(SEVEN[0], axis=0) + pen]
+    assert edges == pytest.approx(np.array(wanted), abs=2 / side)
 
 
-def test_a_reload_and_a_second_page_keep_the_drawing(pad):
+def test_a_reload_and_a_second_page_keep_the_drawing(pad, second):
     pad.draw(SEVEN)
     before = stable_ink(pad.canvas, least=0)
-    said = pad.status.inner_text()
-    pad.lab.command(pad.page, "docmanager:save")
-    second = pad.page.context.new_page()
-    try:
-        pad.lab.open(second, NOTEBOOK.name)
-        other = Pad(pad.lab, second, pad.value)
-        for view in (pad, other):
-            if view is pad:
-                pad.page.reload()
-            view.show()
-            assert stable_ink(view.canvas, least=0) == pytest.approx(before, rel=0.01)
-            view.wait_for_status(re.escape(said))
-            view.draw([[(0.3, 0.5), (0.5, 0.5), (0.7, 0.5)]])
-            assert stable_ink(view.canvas, least=before) > before
-            view.press("Undo")
-            wait_until(lambda: len(pad.strokes()) == 1, 5, "Undo took nothing back")
-        assert pad.errors == other.errors == []
-    finally:
-        second.close()
+    said = pad.answer(pad.strokes())
+    pad.wait_for_status(said)
+    for view in (pad, second):
+        if view is pad:
+            pad.page.reload()
+        view.show()
+        assert stable_ink(view.canvas, least=0) == pytest.approx(before, rel=0.01)
+        view.wait_for_status(re.escape(said))
+        view.draw(DASH)
+        assert stable_ink(view.canvas, least=before) > before
+        view.press("Undo")
+        wait_until(lambda: len(pad.strokes()) == 1, 5, "Undo took nothing back")
+    assert pad.errors == second.errors == []
+
+
+def test_running_the_cell_again_gives_a_new_pad_and_the_old_picture_harms_none(
+    pad, second
+):
+    second.show()
+    pad.draw(SEVEN)
+    second.wait_for_status("looks like a 7")
+    pad.page.evaluate(RUN, "widget")
+    wait_until(lambda: pad.strokes() == [], 15, "the old pad is still there")
+    pad.wait_for_status("Draw a digit")
+    seen = second.box.locator("img")
+    before = seen.get_attribute("src")
+    draw(second.page, second.canvas, DASH)  # on the old pad
+    wait_until(lambda: seen.get_attribute("src") != before, 5, "the old pad is dead")
+    assert pad.strokes() == []
+    pad.show()
+    assert stable_ink(pad.canvas) == 0
+    pad.draw(SEVEN)
+    pad.wait_for_status(pad.answer(pad.strokes()))
+    assert pad.errors == second.errors == []
 
 
 @pytest.mark.soak
-def test_fifty_drawings_and_their_time(pad, capsys):
-    pad.canvas.evaluate(LISTEN)
-    drawings = draw_strokes(np.tile(range(10), 5), seed=2)
-    strokes = 0
-    for drawing in drawings:
-        drawing = on_paper(drawing)
-        pad.press("Clear")
-        pad.wait_for_status("Draw a digit")
-        for stroke in drawing:
-            pad.draw([stroke])
-            strokes += 1
-            pad.page.wait_for_function(f"window.waits.length === {strokes}")
-        sent = [stroke.tolist() for stroke in drawing]
-        pad.wait_for_status(f"looks like an? {pad.read(sent)},")
-    waits = sorted(pad.page.evaluate("window.waits"))
-    with capsys.disabled():
-        print(
-            f"\n{len(waits)} strokes, from pen-up to the answer on the page: "
-            f"median {statistics.median(waits):.0f} ms, "
-            f"95 % within {waits[int(0.95 * len(waits))]:.0f} ms"
-        )
+def test_fifty_drawings_and_their_time(pad, drawings, capsys):
+    medians = []
+    for _ in range(3):  # other work on the machine may spoil a round
+        said, waits = answers(pad, drawings, ["mouse"])
+        medians.append(statistics.median(waits))
+        right = sum(f" {i % 10}," in answer for i, answer in enumerate(said))
+        with capsys.disabled():
+            print(f"{summary(waits)}; {right} of {len(said)} read as meant")
+        assert right >= 0.9 * len(said)
+        if medians[-1] <= 80:
+            return
+    pytest.fail(f"medians of {medians} ms from lifting the pen to the answer")

@@ -115,6 +115,15 @@ def test_the_image_is_that_of_the_strokes(pad):
     assert pad.image.dtype == np.float32
 
 
+def test_a_drawing_smaller_than_the_pen_is_a_dot():
+    pad = DrawingPad(always(3))
+    pad.add_stroke([(0.5, 0.48), (0.5, 0.52)])
+    dot = ink.to_image([[(0.5, 0.5)]])
+    np.testing.assert_array_equal(pad.image, dot)
+    pad.add_stroke([(0.5, 0.48), (0.5, 0.6)])
+    assert pad.image.sum() > 3 * dot.sum()
+
+
 def test_a_whole_stroke_is_the_same_as_its_moves(pad):
     other = DrawingPad(always(7))
     other.add_stroke(np.array(SEVEN))

@@ -6,13 +6,20 @@ import numpy as np
 import pytest
 
 from digitkit import ink, nondigits, standin
-from digitkit.nondigits import KINDS, LETTERS, UNSEEN_LETTERS, draw_images, draw_strokes
+from digitkit.networks import decide, load_network
+from digitkit.nondigits import (
+    LETTERS,
+    NON_DIGITS,
+    UNSEEN_LETTERS,
+    draw_images,
+    draw_non_digits,
+)
 
 
 @pytest.mark.parametrize("unseen", [False, True])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", NON_DIGITS)
 def test_each_kind_gives_as_many_drawings_as_asked(kind, unseen):
-    drawings = draw_strokes(kind, 20, 0, unseen)
+    drawings = draw_non_digits(kind, 20, 0, unseen)
     assert len(drawings) == 20
     for drawing in drawings:
         for stroke in drawing:
@@ -21,13 +28,13 @@ def test_each_kind_gives_as_many_drawings_as_asked(kind, unseen):
     images = np.stack([ink.to_image(drawing) for drawing in drawings])
     assert images.max(axis=(1, 2)).min() > 0.8
     assert len({image.tobytes() for image in images}) > 12  # dots are all alike
-    assert draw_strokes(kind, 0, 0, unseen) == []
+    assert draw_non_digits(kind, 0, 0, unseen) == []
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", NON_DIGITS)
 def test_a_seed_repeats_and_another_differs(kind):
     def flat(seed):
-        drawings = draw_strokes(kind, 10, seed)
+        drawings = draw_non_digits(kind, 10, seed)
         return np.concatenate([stroke for drawing in drawings for stroke in drawing])
 
     np.testing.assert_array_equal(flat(3), flat(3))
@@ -36,7 +43,7 @@ def test_a_seed_repeats_and_another_differs(kind):
 
 def test_an_unknown_kind_is_refused():
     with pytest.raises(KeyError, match="flower"):
-        draw_strokes("flower", 1, 0)
+        draw_non_digits("flower", 1, 0)
 
 
 def test_letters_without_a_twin_in_styles_that_are_all_different():
@@ -54,8 +61,8 @@ def test_two_side_by_side_do_not_touch_and_two_laid_over_do():
         gaps = [start - end for end, (start, _) in zip(reach, spans[1:], strict=False)]
         return max(gaps) / np.ptp(np.concatenate(drawing)[:, 0])
 
-    beside = [gap(drawing) for drawing in draw_strokes("two side by side", 50, 0)]
-    over = [gap(drawing) for drawing in draw_strokes("two laid over", 50, 0)]
+    beside = [gap(drawing) for drawing in draw_non_digits("two side by side", 50, 0)]
+    over = [gap(drawing) for drawing in draw_non_digits("two laid over", 50, 0)]
     assert min(beside) > 0
     assert np.mean(np.array(over) < 0) > 0.9
 
@@ -68,7 +75,7 @@ def test_two_at_once_are_never_twice_the_same_digit(monkeypatch):
         return draw(digits, *rest)
 
     monkeypatch.setattr(standin, "draw_strokes", record)
-    draw_strokes("two laid over", 300, 0)
+    draw_non_digits("two laid over", 300, 0)
     first, second = asked
     assert (first != second).all()
     assert set(first) == set(second) == set(range(10))
@@ -85,7 +92,7 @@ def test_measuring_draws_in_styles_that_training_does_not(monkeypatch):
 
         monkeypatch.setattr(standin, "draw_strokes", record)
         for kind in ("letters", "two laid over"):
-            draw_strokes(kind, 5, 0, unseen)
+            draw_non_digits(kind, 5, 0, unseen)
     pairs = [(LETTERS, 1), *2 * [(standin.STYLES, 1)]]
     assert used[False] == pairs
     assert used[True] == [(UNSEEN_LETTERS, 0.6), *2 * [(standin.UNSEEN, 0.6)]]
@@ -93,14 +100,14 @@ def test_measuring_draws_in_styles_that_training_does_not(monkeypatch):
 
 def test_images_are_of_all_kinds_alike_by_pens_of_any_width(monkeypatch):
     counts = {}
-    for kind, make in KINDS.items():
+    for kind, make in NON_DIGITS.items():
 
         def counted(n, rng, unseen, kind=kind, make=make):
             counts[kind] = n
             assert not unseen
             return make(n, rng, unseen)
 
-        monkeypatch.setitem(nondigits.KINDS, kind, counted)
+        monkeypatch.setitem(nondigits.NON_DIGITS, kind, counted)
     images = draw_images(102, 0)
     assert images.shape == (102, 28, 28)
     assert images.dtype == np.float32
@@ -110,3 +117,18 @@ def test_images_are_of_all_kinds_alike_by_pens_of_any_width(monkeypatch):
     letters = images[-20:].sum(axis=(1, 2))
     assert letters.max() > 1.5 * letters.min()
     assert draw_images(0, 0).shape == (0, 28, 28)
+
+
+@pytest.mark.slow
+def test_the_shipped_network_doubts_them_and_hardly_any_digit():
+    model = load_network("shipped")
+
+    def doubted(drawings):
+        images = np.stack([ink.to_image(drawing) for drawing in drawings])
+        probabilities = model.predict(images, batch_size=500, verbose=0)
+        return np.mean([decide(row) is None for row in probabilities])
+
+    refused = [doubted(draw_non_digits(kind, 100, 1, True)) for kind in NON_DIGITS]
+    assert np.mean(refused) > 0.8
+    assert min(refused) > 0.6
+    assert doubted(standin.draw_strokes(np.arange(500) % 10, 1)) < 0.03

@@ -1,11 +1,12 @@
 """Make the pictures in ``notebooks/images``: ``python tools/make_pictures.py``.
 
 Those at the head of notebooks 01 to 03 are drawn by the stand-in's pen and from the
-recorded runs. For those of the pad a digit is drawn with the mouse in a private
+recorded runs. For those of the pad, and the film of it, the mouse draws in a private
 JupyterLab; this needs Chromium, Chrome or Edge, ``--browser PATH`` if it is not found.
 """
 
 import argparse
+import io
 import json
 import tempfile
 from pathlib import Path
@@ -16,12 +17,22 @@ import numpy as np
 from matplotlib.patches import Rectangle
 from PIL import Image
 
+from digitkit import nondigits
 from digitkit.ink import to_image
 from digitkit.places import replacing
 from digitkit.plots import BLUE, GRAY, ORANGE, show_images
 from digitkit.standin import RARE, STYLES, draw_images, draw_strokes
 from tests.conftest import find_browser
-from tests.lab import ROOT, draw, stable_ink, start_browser, start_lab
+from tests.lab import (
+    IDLE,
+    ROOT,
+    Pad,
+    draw,
+    on_paper,
+    stable_ink,
+    start_browser,
+    start_lab,
+)
 
 NOTEBOOKS = ROOT / "notebooks"
 IMAGES = NOTEBOOKS / "images"
@@ -32,44 +43,116 @@ model = dk.load_network("shipped")
 pad = dk.DrawingPad(dk.predictor(model))
 pad"""
 KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
-# Two arcs of a 3: centre, radii, and from where to where, in degrees.
-ARCS = [
-    ((0.48, 0.325), (0.19, 0.175), -160, 80),
-    ((0.47, 0.68), (0.23, 0.185), -80, 150),
-]
 HIDE = ".jp-cell-toolbar, .jp-Collapser {visibility: hidden}"
+PANEL = ".jp-NotebookPanel"
+THREE, EIGHT = (on_paper(draw_strokes([d], s, STYLES)[0]) for d, s in ((3, 24), (8, 0)))
+SCRIBBLE = on_paper(nondigits.draw_strokes("scribbles", 1, 7, unseen=True)[0])
+SCENES = [  # of the film: the drawing, what the pad says, what takes it away
+    (THREE, "looks like a 3", "Clear"),
+    (EIGHT, "looks like an 8", "Clear"),
+    (SCRIBBLE, "Unsure", "Undo"),  # another network may need another scribble
+]
+STEP, HOLD = 50, 2000  # milliseconds that a movement is seen, and an answer
+# Screenshots lack the mouse's pointer, so the page shows one.
+POINTER = """() => {
+    const arrow = document.createElement('div');
+    arrow.innerHTML = `<svg width="16" height="22" stroke="white">
+        <path d="M1 1v16l4-4 3 7 3-1-3-7h6z"/></svg>`;
+    arrow.style = 'position: fixed; z-index: 99999; pointer-events: none';
+    document.body.append(arrow);
+    addEventListener('mousemove', event => {
+        arrow.style.left = event.clientX - 1 + 'px';
+        arrow.style.top = event.clientY - 1 + 'px';
+    }, true);
+}"""
 
 
-def three():
-    """Return a well-written 3 as one stroke ``(n, 2)``, from 0 to 1."""
-    parts = []
-    for centre, radii, begin, end in ARCS:
-        angle = np.radians(np.linspace(begin, end, 35))[:, None]
-        parts.append(np.hstack([np.cos(angle), np.sin(angle)]) * radii + centre)
-    return np.concatenate(parts)
-
-
-def photograph(page, lab):
-    """Draw on the pad; return PNGs of the notebook's panel and of the pad alone."""
+def open_pad(page, lab):
+    """Open the notebook, run it, and return its pad."""
     lab.open(page, NAME)
     lab.command(page, "notebook:run-all-cells")
     lab.command(page, "notebook:enter-command-mode")
     page.add_style_tag(content=HIDE)
-    canvas = page.locator(".digitkit canvas")
-    canvas.wait_for()
-    draw(page, canvas, [three()])
-    stable_ink(canvas, least=0)
+    pad = Pad(page, kernel=None)
+    pad.show()
+    return pad
+
+
+def photograph(page, pad):
+    """Draw on the pad; return PNGs of the notebook's panel and of the pad alone."""
+    draw(page, pad.canvas, THREE)
+    pad.wait_for_status("looks like a 3")
+    stable_ink(pad.canvas, least=0)
     page.mouse.move(2, 2)
     page.evaluate("document.activeElement.blur()")
-    page.evaluate("document.fonts.ready")
     page.wait_for_timeout(500)
-    return [page.locator(x).screenshot() for x in (".jp-NotebookPanel", ".digitkit")]
+    pngs = [page.locator(part).screenshot() for part in (PANEL, ".digitkit")]
+    pad.press("Undo")
+    return pngs
+
+
+def film(page, pad):
+    """Draw on the pad; return PNGs, and for how many milliseconds each is to be seen.
+
+    Each waits until the page is at rest, so that a slow machine makes the same film.
+    It begins with an answer: those who switched animations off see only that picture.
+    """
+    pngs, times = [], []
+
+    def shoot(milliseconds=STEP):
+        page.wait_for_function(IDLE)
+        stable_ink(pad.canvas)
+        pngs.append(page.locator(PANEL).screenshot())
+        times.append(milliseconds)
+
+    def go(points, pictures):
+        for part in np.array_split(points, pictures):
+            for point in part.tolist():
+                page.mouse.move(*point)
+            shoot()
+
+    def middle(button):
+        box = pad.box.get_by_role("button", name=button).bounding_box()
+        return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+    page.evaluate(POINTER)
+    at = middle("Undo")
+    for strokes, words, button in SCENES:
+        for stroke in strokes:
+            box = pad.canvas.bounding_box()
+            points = stroke * box["width"] + [box["x"], box["y"]]
+            go(np.linspace(at, points[0], 5)[1:], 4)
+            page.mouse.down()
+            go(points, 24)
+            page.mouse.up()
+            at = points[-1]
+        pad.wait_for_status(words)
+        shoot(HOLD)
+        go(np.linspace(at, middle(button), 5)[1:], 4)
+        page.mouse.down()
+        shoot()
+        page.mouse.up()
+        pad.wait_for_status("Draw a digit")
+        shoot(5 * STEP)
+        at = middle(button)
+    first = times.index(HOLD)
+    return pngs[first:] + pngs[:first], times[first:] + times[:first]
+
+
+def few_colours(pngs):
+    """Return pictures of 128 colours, those of the first; white stays white."""
+    pictures = (Image.open(io.BytesIO(png)).convert("RGB") for png in pngs)
+    with Image.open(io.BytesIO(pngs[0])) as first:
+        method = Image.Quantize.MAXCOVERAGE
+        palette = first.convert("RGB").quantize(128, method, kmeans=2)
+    return [x.quantize(palette=palette, dither=Image.Dither.NONE) for x in pictures]
 
 
 def digits():
     """Show four hands writing 0 to 9, the last of them in rare styles."""
     numbers = np.tile(np.arange(10), 3)
-    rare = [draw_images([d], d, {**STYLES, **RARE}, 0.6)[0] for d in range(10)]
+    styles = {**STYLES, **RARE}
+    rare = [draw_images([d], 150 + d, styles, jitter=0.6)[0] for d in range(10)]
     return show_images([*draw_images(numbers, 12, jitter=0.6), *rare], size=0.7)
 
 
@@ -140,16 +223,19 @@ def main():
         nbformat.write(notebook, folder / NAME)
         with start_lab(folder, home) as lab, start_browser(path) as browser:
             page = browser.new_page(
-                viewport={"width": 860, "height": 670},
+                viewport={"width": 860, "height": 745},
                 device_scale_factor=2,
                 reduced_motion="reduce",
             )
-            pngs = photograph(page, lab)
+            pad = open_pad(page, lab)
+            pngs = photograph(page, pad)
+            scenes, times = film(page, pad)
     for name, png in zip(("drawing_pad", "pad"), pngs, strict=True):
         with replacing(IMAGES / f"{name}.png") as made:
-            made.write_bytes(png)
-            with Image.open(made) as picture:
-                picture.convert("P", palette=Image.Palette.ADAPTIVE).save(made)
+            few_colours([png])[0].save(made)
+    first, *rest = few_colours(scenes)
+    with replacing(IMAGES / "session.gif") as made:
+        first.save(made, save_all=True, append_images=rest, duration=times, loop=0)
     for make in (digits, network, curves):
         with replacing(IMAGES / f"{make.__name__}.png") as made:
             make().savefig(made, dpi=110, bbox_inches="tight")
