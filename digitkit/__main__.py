@@ -22,7 +22,7 @@ Train a network to read handwritten digits, and read pictures with it.
 TRAIN = """\
 Train a network, save it, test it.
 
-  quick    2 epochs, a minute or two: reads MNIST, and what people draw
+  quick    3 epochs, a minute or two: reads MNIST, and what people draw
   classic  16 epochs, some ten minutes: the network of the well-known tutorial
 
 Set DIGITKIT_DATA to the folder or file of MNIST where it cannot be downloaded.

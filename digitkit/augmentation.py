@@ -68,7 +68,14 @@ def add_rare_styles(images, digits, share=0.15, seed=0):
 def add_non_digits(images, digits, share=0.1, seed=0):
     """Add scribbles, letters, two digits at once: labelled `NO_DIGIT`.
 
-    Parameters and returns are those of `add_rare_styles`.
+    Parameters
+    ----------
+    images, digits, share, seed : as `add_rare_styles` takes them
+
+    Returns
+    -------
+    images, digits
+        Longer arrays, the new ones last.
     """
     drawn = nondigits.draw_images(round(share * len(images)), seed)
     return (

@@ -15,8 +15,7 @@ def build_cnn(filters=32):
     Parameters
     ----------
     filters : int
-        Of the first convolution; the others have two and four times as many. 32 make
-        136 106 parameters.
+        Of the first convolution, others have 2 or 4 times as many; 136 106 parameters.
 
     Returns
     -------
@@ -186,7 +185,12 @@ def predictor(model):
 
 
 def decide(probabilities):
-    """Return the most probable digit, or None if that is less than `UNSURE`."""
+    """Return the most probable digit; None if it is less probable than `UNSURE`.
+
+    Parameters
+    ----------
+    probabilities : (10,)
+    """
     digit = int(np.argmax(probabilities))
     return digit if probabilities[digit] >= UNSURE else None
 

@@ -43,7 +43,7 @@ UNSEEN_LETTERS = {
 
 
 def draw_non_digits(kind, n, seed, unseen=False):
-    """Draw `n` non-digits, each a list of strokes ``(p, 2)``.
+    """Draw what is no digit.
 
     Parameters
     ----------
@@ -52,6 +52,11 @@ def draw_non_digits(kind, n, seed, unseen=False):
     unseen : bool
         By an ordinary hand, in styles and letters that no network was trained on:
         for measuring. Otherwise by a wild one, for training.
+
+    Returns
+    -------
+    list of list of numpy.ndarray
+        Each drawing is a list of strokes ``(p, 2)``.
     """
     return NON_DIGITS[kind](n, np.random.default_rng(seed), unseen)
 

@@ -29,7 +29,7 @@ def one_cycle(steps, peak=0.004):
     )
 
 
-def quick(data, epochs=2, callbacks=()):
+def quick(data, epochs=3, callbacks=()):
     """Train `networks.build_cnn` in a minute, to read MNIST and drawings.
 
     Parameters

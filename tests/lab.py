@@ -42,6 +42,8 @@ INK = """canvas => {
         dark += pixels[i + 3] > 128 && pixels[i] + pixels[i + 1] + pixels[i + 2] < 384;
     return dark / (width * height);
 }"""
+CORNER = "canvas => [...canvas.getContext('2d').getImageData(3, 3, 1, 1).data].join()"
+WHITE = "255,255,255,255"
 
 
 @contextlib.contextmanager
@@ -153,7 +155,7 @@ class Server:
         (number,) = [x["kernel"]["id"] for x in sessions if x["path"] == name]
         client = BlockingKernelClient()
         client.load_connection_file(str(self.runtime / f"kernel-{number}.json"))
-        client.start_channels()
+        client.start_channels(iopub=False, stdin=False, hb=False)
         try:
             yield Kernel(client)
         finally:
@@ -172,11 +174,12 @@ class Kernel:
 
     def value(self, expression):
         """Return what an expression is."""
-        answer = self.client.execute_interactive(
+        answer = self.client.execute(
             "",
             silent=True,
             store_history=False,
             user_expressions={"v": f"__import__('json').dumps({expression})"},
+            reply=True,
             timeout=60,
         )["content"]["user_expressions"]["v"]
         if answer["status"] != "ok":

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from lab import (
+    CORNER,
     IDLE,
     INK,
     NOTEBOOK,
@@ -19,6 +20,7 @@ from lab import (
     ROOT,
     SEVEN,
     TOKEN,
+    WHITE,
     Pad,
     draw,
     on_paper,
@@ -408,8 +410,7 @@ def test_the_dark_theme_keeps_the_paper_white(pad, lab):
     try:
         lab.server.command(pad.page, theme, theme="JupyterLab Dark")
         assert 0.02 < stable_ink(pad.canvas, least=0) < 0.2
-        corner = "c => [...c.getContext('2d').getImageData(3, 3, 1, 1).data]"
-        assert pad.canvas.evaluate(corner) == [255, 255, 255, 255]
+        assert pad.canvas.evaluate(CORNER) == WHITE
         colour = "e => getComputedStyle(e).color.match(/[0-9.]+/g).slice(0, 3)"
         wait_until(
             lambda: sum(map(float, pad.status.evaluate(colour))) > 3 * 128,
@@ -455,7 +456,7 @@ def test_the_ink_is_where_the_mouse_was(pad, width, height, scale):
     edges = np.array([dark.min(axis=0), dark.max(axis=0) + 1]) / side
     pen = 0.025  # of the paper: half its width
     wanted = [np.min(SEVEN[0], axis=0) - pen, np.max(SEVEN[0], axis=0) + pen]
-    assert edges == pytest.approx(np.array(wanted), abs=2 / side)
+    assert edges == pytest.approx(np.array(wanted), abs=2 / box["width"])
 
 
 def test_a_reload_and_a_second_page_keep_the_drawing(pad, second):

@@ -5,13 +5,16 @@ import sys
 
 import pytest
 from lab import (
+    CORNER,
     SEVEN,
     TOKEN,
+    WHITE,
     Pad,
     draw,
     stable_ink,
     start_browser,
     start_server,
+    wait_until,
     write_pad_notebook,
 )
 
@@ -72,6 +75,7 @@ def test_voila(page, packages, tmp_path):
         page.goto(voila.address(""), timeout=60_000)
         pad = Pad(page, kernel=None)  # Voila keeps its kernels to itself
         pad.show()
+        wait_until(lambda: pad.canvas.evaluate(CORNER) == WHITE, 5, "no white paper")
         draw(page, pad.canvas, SEVEN)
         pad.wait_for_status("looks like a 7")
         assert stable_ink(pad.canvas, least=0.03) < 0.2

@@ -61,7 +61,7 @@ def test_without_chance_nothing_is_augmented(images):
 
 @slow
 def test_a_shift_is_by_pixels_and_not_distorting(images):
-    moved = augment(images, Steady(spread_1=np.array([2, -1])))
+    moved = augment(images, Steady(**{"spread_0.4": np.array([2, -1])}))
     expected = np.zeros_like(images)
     expected[:, 1:, :-2] = images[:, :-1, 2:]
     np.testing.assert_allclose(moved, expected, atol=1e-5)

@@ -2,8 +2,8 @@
 
 The network of notebook 02, half as wide again and trained for longer, on MNIST and on
 the stand-in's pen: its rare styles, a share of all the others, and what is no digit.
-About a quarter of an hour on two cores. All 60 000 training images are used: the recipe
-was chosen with the last 5 000 held back. The test images are read once, at the end.
+About twenty minutes on two cores. All 60 000 training images are used: the recipe
+was chosen with the last 5 000 held back.
 """
 
 import os

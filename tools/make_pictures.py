@@ -46,7 +46,7 @@ KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
 HIDE = ".jp-cell-toolbar, .jp-Collapser {visibility: hidden}"
 PANEL = ".jp-NotebookPanel"
 THREE, EIGHT = (on_paper(draw_strokes([d], s, STYLES)[0]) for d, s in ((3, 24), (8, 0)))
-SCRIBBLE = on_paper(nondigits.draw_strokes("scribbles", 1, 7, unseen=True)[0])
+SCRIBBLE = on_paper(nondigits.draw_non_digits("scribbles", 1, 7, unseen=True)[0])
 SCENES = [  # of the film: the drawing, what the pad says, what takes it away
     (THREE, "looks like a 3", "Clear"),
     (EIGHT, "looks like an 8", "Clear"),
