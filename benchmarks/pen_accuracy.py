@@ -15,7 +15,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import numpy as np
 
-from digitkit.drawings import load_drawings, read_entries
+from digitkit.drawings import read_entries
 from digitkit.ink import to_image
 from digitkit.networks import UNSURE, decide, load_network
 from digitkit.places import replacing
@@ -33,14 +33,12 @@ def main():
     arguments = parser.parse_args()
     network = io.StringIO()  # its name is printed on loading; the accuracy comes first
     try:
-        images, digits = read_drawings(arguments.file)
-        writers = [entry.get("writer", "") for entry in read_entries(arguments.file)]
+        images, digits, writers = read_all(arguments.file)
         with contextlib.redirect_stdout(network):
             model = load_network(arguments.model)
     except (OSError, ValueError) as error:
         parser.error(str(error))
-    batch = images.reshape(-1, *model.input_shape[1:])
-    probabilities = model.predict(batch, batch_size=500, verbose=0)
+    probabilities = ask(model, images)
     print(report(digits, probabilities, writers, network.getvalue().strip()))
     if arguments.png:
         draw_mistakes(images, digits, probabilities, arguments.png)
@@ -48,10 +46,28 @@ def main():
 
 def read_drawings(path):
     """Return the images ``(n, 28, 28)`` and the digits ``(n,)`` of a strokes file."""
-    drawings, digits = load_drawings(path)
-    if not drawings:
+    return read_all(path)[:2]
+
+
+def read_all(path):
+    """Return images, digits and the names of the writers, "" where there is none."""
+    entries = read_entries(path)
+    if not entries:
         raise ValueError(f"{path} holds no drawings")
-    return np.stack([to_image(drawing) for drawing in drawings]), digits
+    digits = np.array([entry["label"] for entry in entries])
+    writers = [entry.get("writer", "") for entry in entries]
+    return to_images(entry["strokes"] for entry in entries), digits, writers
+
+
+def to_images(drawings, *steps):
+    """Draw each as the pad does, or with the `steps` of `to_image`: (n, 28, 28)."""
+    return np.stack([to_image(drawing, *steps) for drawing in drawings])
+
+
+def ask(model, images):
+    """Return the probabilities ``(n, 10)``; some networks want a channel axis."""
+    batch = images.reshape(-1, *model.input_shape[1:])
+    return model.predict(batch, batch_size=500, verbose=0)
 
 
 def report(digits, probabilities, writers, network):

@@ -13,8 +13,9 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import numpy as np
+from pen_accuracy import ask, to_images
 
-from digitkit import data, ink, nondigits
+from digitkit import data, nondigits
 from digitkit.drawings import load_drawings
 from digitkit.networks import UNSURE, load_network
 
@@ -38,9 +39,9 @@ def main():
         drawings, labels = load_drawings(arguments.pens)
         digits["pens"] = to_images(drawings)
         others |= real_pairs(drawings, labels)
-    lost = {name: confidence(model, images) for name, images in digits.items()}
+    lost = {name: ask(model, images).max(axis=1) for name, images in digits.items()}
     refused = {
-        kind: confidence(model, to_images(drawings))
+        kind: ask(model, to_images(drawings)).max(axis=1)
         for kind, drawings in others.items()
     }
     for threshold in sorted({0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, UNSURE}):
@@ -49,11 +50,6 @@ def main():
         print("  digits lost:", shares(lost, threshold, 2))
         mean = np.mean([(top < threshold).mean() for top in refused.values()])
         print(f"  non-digits refused: {mean:.1%}:", shares(refused, threshold, 0))
-
-
-def to_images(drawings):
-    """Draw each as the pad does: ``(n, 28, 28)``."""
-    return np.stack([ink.to_image(drawing) for drawing in drawings])
 
 
 def real_pairs(drawings, labels):
@@ -68,12 +64,6 @@ def real_pairs(drawings, labels):
             if labels[one] != labels[other]:
                 pairs[kind].append(lay(drawings[one], drawings[other], rng))
     return pairs
-
-
-def confidence(model, images):
-    """Return the top probability of each image."""
-    batch = images.reshape(-1, *model.input_shape[1:])
-    return model.predict(batch, batch_size=500, verbose=0).max(axis=1)
 
 
 def shares(confidences, threshold, places):

@@ -103,5 +103,7 @@ class Hand:
     def _put_keys_away(self):
         if self.keys_at:
             self.keys_at = None
-            self.paper.pen_up()
-            self.paper.update()  # its words for those about the pen
+            if self.paper.pen_is_down:
+                self.paper.pen_up()
+            else:
+                self.paper.update()  # its words for those about the pen

@@ -27,6 +27,7 @@ ROOT = Path(__file__).parent.parent
 NOTEBOOK = ROOT / "notebooks" / "04_draw_your_own.ipynb"
 TOKEN = secrets.token_hex(16)  # lets into the servers that this process starts
 PAPER = 280  # pixels: as wide as the page shows the paper, where there is room
+DASH = [[(0.3, 0.5), (0.5, 0.5), (0.7, 0.5)]]
 SEVEN = [[(0.2 + 0.06 * i, 0.2) for i in range(11)]]
 SEVEN[0] += [(0.8 - 0.04 * i, 0.2 + 0.07 * i) for i in range(1, 11)]
 IDLE = """() => {

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from lab import (
     CORNER,
+    DASH,
     IDLE,
     INK,
     NOTEBOOK,
@@ -39,7 +40,6 @@ pytestmark = pytest.mark.browser
 DOOR = "notebooks/00_start_here.ipynb"
 PIXEL = 1 / PAPER
 FOCUS = "document.activeElement.tagName + document.activeElement.textContent"
-DASH = [[(0.3, 0.5), (0.5, 0.5), (0.7, 0.5)]]
 LABELS = """output => [...output.querySelectorAll('span')].map(span => {
     const {color, backgroundColor} = getComputedStyle(span);
     const parts = [color, backgroundColor].map(x => x.match(/[0-9]+/g).map(Number));

@@ -5,6 +5,7 @@ import time
 import numpy as np
 import pytest
 from lab import (
+    DASH,
     IDLE,
     SEVEN,
     Pad,
@@ -19,7 +20,6 @@ from lab import (
 pytestmark = [pytest.mark.browser, pytest.mark.soak]
 
 NAME = "pad.ipynb"
-DASH = [[(0.3, 0.5), (0.5, 0.5), (0.7, 0.5)]]
 SCRIBBLE = """async (canvas, points) => {
     const {left, top, width} = canvas.getBoundingClientRect();
     for (const [i, [x, y]] of points.entries()) {
