@@ -25,6 +25,8 @@ _NAMES = {  # by the notebook that brings them
     "add_rare_styles": "augmentation",
     "add_non_digits": "augmentation",
     "one_cycle": "training",
+    "smoothed_crossentropy": "training",
+    "keep_progress": "checkpoint",
     "live_curves": "progress",
     "work_folder": "places",
     "plot_history": "plots",  # 03

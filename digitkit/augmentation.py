@@ -1,5 +1,8 @@
 """Show a network more than there is: moved images, rare styles, non-digits."""
 
+import functools
+import zlib
+
 import numpy as np
 
 from . import nondigits, standin
@@ -84,7 +87,7 @@ def add_non_digits(images, digits, share=0.1, seed=0):
     )
 
 
-def augmented_batches(images, digits, batch_size=128, seed=0):
+def augmented_batches(images, digits, batch_size=128, seed=0, augmented=True):
     """Return shuffled batches for ``model.fit``, augmented anew in each epoch.
 
     Parameters
@@ -93,35 +96,43 @@ def augmented_batches(images, digits, batch_size=128, seed=0):
         Where a digit is `NO_DIGIT` the network is told another one each time: so it
         learns to give no digit a high probability.
     batch_size, seed : int
+    augmented : bool
+        False leaves the images as they are.
 
     Returns
     -------
     keras.utils.PyDataset
-        Batches ``(batch_size, 28, 28)`` and ``(batch_size,)``; the rest of an epoch
-        that fills no batch is left out.
+        Batches ``(batch_size, 28, 28)`` and ``(batch_size,)``, the last one smaller.
+        What each holds depends on the seed, on ``epoch`` and on its number alone, so a
+        training that goes on later sees what it would have seen.
     """
     import keras
 
-    if len(images) < batch_size:
-        received = f"received {len(images)} images"
-        raise ValueError(f"{received}, expected a batch of {batch_size} or more")
+    @functools.lru_cache(maxsize=1)
+    def order_in(epoch):
+        return np.random.default_rng([seed, epoch]).permutation(len(images))
 
     class Batches(keras.utils.PyDataset):
         def __init__(self):
-            super().__init__()
-            self.rng = np.random.default_rng(seed)
-            self.on_epoch_end()
+            # Two threads: with Keras' default of none, the batches come through a pool
+            # of TensorFlow's that on two cores often leaves one of them idle.
+            super().__init__(workers=2, max_queue_size=40)
+            self.epoch = 0
+            content = zlib.crc32(np.ascontiguousarray(digits))
+            self.identity = [len(images), content, batch_size, seed, augmented]
 
         def __len__(self):
-            return len(images) // batch_size
+            return -(-len(images) // batch_size)
 
         def __getitem__(self, i):
-            chosen = self.order[i * batch_size : (i + 1) * batch_size]
-            told, any_digit = digits[chosen], self.rng.integers(10, size=batch_size)
+            rng = np.random.default_rng([seed, self.epoch, i])
+            chosen = order_in(self.epoch)[i * batch_size : (i + 1) * batch_size]
+            told, any_digit = digits[chosen], rng.integers(10, size=len(chosen))
             told = np.where(told == NO_DIGIT, any_digit, told)
-            return augment(images[chosen], self.rng), told
+            few = images[chosen]
+            return augment(few, rng) if augmented else few, told
 
         def on_epoch_end(self):
-            self.order = self.rng.permutation(len(images))
+            self.epoch += 1
 
     return Batches()

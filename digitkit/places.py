@@ -74,6 +74,8 @@ def replacing(path):
     temporary = path.with_name(f".part-{secrets.token_hex(8)}{path.suffix}")
     try:
         yield temporary
+        with temporary.open("r+b") as written:
+            os.fsync(written.fileno())  # or a power cut leaves a new name, and no bytes
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

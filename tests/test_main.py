@@ -1,5 +1,6 @@
 """The command line: what it prints, what it refuses, how it ends."""
 
+import contextlib
 import errno
 import gzip
 import inspect
@@ -18,7 +19,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from digitkit import __main__ as command_line
-from digitkit import data, networks, runtime, standin, training
+from digitkit import data, networks, progress, runtime, standin, training
 
 ROOT = Path(networks.__file__).parent.parent
 slow = pytest.mark.slow
@@ -176,10 +177,13 @@ def fake_training(monkeypatch):
 
     def recipe(loaded, **options):
         given.update(options)
-        return Model(), {}
+        kept = types.SimpleNamespace(stopped=given.get("stop", False))
+        kept.forget = lambda: given.update(forgotten=True)
+        return Model(), kept
 
     def save_network(model, path):
-        given["path"] = path
+        assert "forgotten" not in given  # before it is safe
+        given["saved"] = path
         return Path("/saved/here.keras")
 
     images, digits = np.full((3, 28, 28), 255, np.uint8), np.arange(3, dtype=np.uint8)
@@ -189,7 +193,10 @@ def fake_training(monkeypatch):
     monkeypatch.setattr(networks, "save_network", save_network)
     machine = {"device": "cpu:0", "GPU": "none: too dear"}
     monkeypatch.setattr(runtime, "describe_machine", lambda: machine)
-    monkeypatch.setattr(command_line, "_report", lambda recipe: recipe)
+    monkeypatch.setattr(progress, "terminal_bar", lambda recipe: recipe)
+    seeds = []
+    monkeypatch.setattr(training, "make_repeatable", seeds.append)
+    given["seeds"] = seeds
     return given
 
 
@@ -203,13 +210,34 @@ def test_train_tells_what_it_does(capsys, fake_training):
         "test loss: 0.2500\n"
         "test accuracy: 0.8750\n"
     )
-    assert fake_training == {"callbacks": ["quick"], "path": None}
+    work = Path("work").absolute()
+    assert fake_training == {
+        "callbacks": ["quick"],
+        "path": work / "my_network-quick-unfinished.npz",
+        "saved": work / "my_network.keras",
+        "forgotten": True,
+        "seeds": [],
+    }
 
 
 def test_train_passes_on_what_it_is_told(fake_training):
     assert run("train", "--epochs", 7, "--output", "deep/down/net.h5") == 0
     assert fake_training["epochs"] == 7
-    assert fake_training["path"] == Path("deep/down/net.h5")
+    assert fake_training["saved"] == Path("deep/down/net.h5")
+    assert fake_training["path"] == Path("deep/down/net-quick-unfinished.npz")
+    del fake_training["forgotten"]
+    assert run("train", "--seed", 0) == 0
+    assert fake_training["seeds"] == [0]
+    assert fake_training["seed"] == 0
+
+
+def test_what_was_stopped_replaces_no_network(fake_training, capsys):
+    fake_training["stop"] = True
+    assert run("train") == 130
+    unfinished = Path("work", "my_network-quick-unfinished.keras").absolute()
+    assert fake_training["saved"] == unfinished
+    assert "forgotten" not in fake_training
+    assert "test accuracy" not in capsys.readouterr().out
 
 
 def fail_with(error):
@@ -243,7 +271,7 @@ def test_ctrl_c_ends_with_a_line_and_130(capsys, fake_training, monkeypatch):
     assert run("train") == 130
     told = capsys.readouterr().err
     assert told == "digitkit: stopped; no file is left half written\n"
-    assert "path" not in fake_training
+    assert "saved" not in fake_training
 
 
 def test_noise_is_dropped_and_no_more_than_that(capfd):
@@ -400,7 +428,7 @@ def test_training_in_a_process_of_its_own(capsys, tmp_path, small_data):
         r"\(6500, 28, 28\) \(6500,\)\n"
         r"6500 training samples, 500 test samples\n"
         r"device: \S+ \(GPU: .+\)\n"
-        r"recipe: quick, 2 epochs, 136,106 parameters\n"
+        r"recipe: quick, 2 epochs, 65,450 parameters\n"
         + LINE.format(1, 2)
         + LINE.format(2, 2)
         + rf"saved: {re.escape(str(saved))}\n"
@@ -410,13 +438,40 @@ def test_training_in_a_process_of_its_own(capsys, tmp_path, small_data):
     )
     assert err == f"digitkit: data: other ({small_data})\n"
     assert training_run.returncode == 0
-    assert [path.name for path in saved.parent.iterdir()] == [saved.name]
+    left = sorted(path.name for path in saved.parent.iterdir())
+    assert left == ["history.csv", saved.name]
     # What was saved is found, and loads, in another process: this one.
     picture("one.png")
     assert run("predict", "one.png") == 0
     told = capsys.readouterr()
-    assert re.fullmatch(r"one\.png: \d \(\d+\.\d %\)\n", told.out)
-    assert told.err == "network: my_network (136,106 parameters)\n"
+    assert re.fullmatch(r"one\.png: (unsure, perhaps )?\d \(\d+\.\d %\)\n", told.out)
+    assert told.err == "network: my_network (65,450 parameters)\n"
+
+
+@slow
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such terminal")
+def test_in_a_terminal_there_is_one_bar(small_data, tmp_path):
+    import pty
+
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "digitkit", "train", "--epochs", "2"]
+    settings = {"PYTHONPATH": str(ROOT), "DIGITKIT_DATA": str(small_data)}
+    training_run = subprocess.Popen(
+        command, env={**os.environ, **settings}, stdout=theirs, stderr=theirs
+    )
+    os.close(theirs)
+    told = b""
+    with contextlib.suppress(OSError):  # so Linux says that it has ended
+        while some := os.read(ours, 10_000):
+            told += some
+    assert training_run.wait(60) == 0
+    text = re.sub(r"\x1b\[[0-9;]*m", "", told.decode())
+    [bar] = [line for line in text.split("\n") if "epoch: " in line]
+    assert re.search(r"\d+/(\d+).*epoch: 1.*accuracy.*loss", bar)
+    last = bar.rstrip().split("\r")[-1]
+    assert re.search(r"(\d+)/\1 .*epoch: 2", last)
+    assert "epoch 1/2" not in text
+    assert "test accuracy" in text
 
 
 @slow
@@ -444,10 +499,12 @@ def test_ctrl_c_while_training(tmp_path, small_data):
     while not training_run.stdout.readline().startswith("epoch 1/"):
         assert training_run.poll() is None
     training_run.send_signal(signal.SIGINT)
-    _, err = training_run.communicate(timeout=60)
+    out, _ = training_run.communicate(timeout=60)
     assert training_run.returncode == 130
-    assert err.splitlines()[1:] == ["digitkit: stopped; no file is left half written"]
-    assert list((tmp_path / "work").iterdir()) == []
+    assert re.search(r"Stopped in epoch \d+ of 99\. The network is that of epoch", out)
+    names = sorted(path.name for path in (tmp_path / "work").iterdir())
+    unfinished = "my_network-quick-unfinished"
+    assert names == ["history.csv", f"{unfinished}.keras", f"{unfinished}.npz"]
 
 
 @slow

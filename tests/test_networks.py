@@ -65,9 +65,16 @@ def check_network(model, parameters, docstring):
 @slow
 def test_build_cnn():
     # By hand: kernels, four numbers a filter of batch normalisation, dense layer.
-    kernels = 5 * 5 * 32 + 3 * 3 * (32 * 64 + 64 * 64 + 64 * 128)
-    others = 4 * (32 + 64 + 64 + 128) + (2 * 2 * 128 + 1) * 10
+    kernels = 5 * 5 * 32 + 3 * 3 * (32 * 48 + 48 * 96)
+    others = 4 * (32 + 48 + 96) + (3 * 3 * 96 + 1) * 10
     check_network(networks.build_cnn(), kernels + others, networks.build_cnn.__doc__)
+
+
+@slow
+def test_build_cnn_of_other_filters():
+    kernels = 5 * 5 * 4 + 3 * 3 * (4 * 6 + 6 * 8 + 8 * 9)
+    others = 4 * (4 + 6 + 8 + 9) + (2 * 2 * 9 + 1) * 10
+    assert networks.build_cnn((4, 6, 8, 9)).count_params() == kernels + others
 
 
 @slow

@@ -1,5 +1,6 @@
 """Augmentation, batches, the schedule, the recipes and the live curves."""
 
+import re
 from types import SimpleNamespace
 
 import matplotlib
@@ -218,12 +219,36 @@ def test_an_epoch_has_each_image_once_with_its_digit(numbered):
 
 
 @slow
-def test_images_that_fill_no_batch_wait_for_another_epoch(numbered):
+def test_the_last_batch_holds_what_is_left(numbered):
     images, digits = numbered
     batches = augmented_batches(images[:59], digits[:59], batch_size=20)
-    assert len(batches) == 2
-    numbers, _ = epoch(batches)
-    assert len(set(numbers)) == 40
+    pairs = [batches[i] for i in range(len(batches))]
+    assert [len(images) for images, _ in pairs] == [len(d) for _, d in pairs]
+    assert [len(images) for images, _ in pairs] == [20, 20, 19]
+    numbers = np.concatenate([images[:, 0, 0] for images, _ in pairs])
+    assert sorted(numbers) == list(range(59))
+
+
+@slow
+def test_a_batch_depends_on_its_epoch_and_number_alone(images, digits):
+    first, later = (augmented_batches(images, digits, 50) for _ in range(2))
+    for _ in range(3):
+        for i in range(len(first)):
+            first[i]
+        first.on_epoch_end()
+    later.epoch = 3
+    for i in (4, 0, 2):
+        for one, other in zip(first[i], later[i], strict=True):
+            np.testing.assert_array_equal(one, other)
+    assert first.identity == later.identity
+
+
+@slow
+def test_batches_that_are_not_augmented_hold_the_images(images, digits):
+    few, told = augmented_batches(images, digits, 300, augmented=False)[0]
+    order = np.random.default_rng([0, 0]).permutation(300)
+    np.testing.assert_array_equal(few, images[order])
+    np.testing.assert_array_equal(told, digits[order])
 
 
 @slow
@@ -257,7 +282,25 @@ def test_the_rate_climbs_for_a_quarter_and_falls_to_nothing(steps):
     assert (np.diff(rates)[steps // 4 :] < 0).all()
 
 
+@slow
+def test_smoothed_crossentropy_is_that_of_smoothed_one_hot_labels():
+    import keras
+
+    probabilities = np.random.default_rng(0).dirichlet(np.ones(10), 50)
+    digits = np.arange(50) % 10
+    expected = keras.losses.categorical_crossentropy(
+        np.eye(10)[digits], probabilities, label_smoothing=training.SMOOTHING
+    )
+    loss = training.smoothed_crossentropy(digits, probabilities)
+    np.testing.assert_allclose(loss, expected, rtol=1e-4)
+
+
 # The recipes
+
+
+@pytest.fixture(autouse=True)
+def work(monkeypatch, tmp_path):
+    monkeypatch.setenv("DIGITKIT_WORK", str(tmp_path / "work"))
 
 
 @pytest.fixture
@@ -274,16 +317,17 @@ def test_quick_trains_and_keeps_to_its_images(monkeypatch, small_data):
     keras.utils.set_random_seed(0)
     given, make_batches = [], augmented_batches
 
-    def batches(images, digits):
+    def batches(images, digits, seed):
         given.append((images, digits))
-        return make_batches(images, digits, batch_size=32)
+        return make_batches(images, digits, batch_size=32, seed=seed)
 
     monkeypatch.setattr(training, "augmented_batches", batches)
     ends = []
     callback = keras.callbacks.LambdaCallback(
         on_epoch_end=lambda epoch, logs: ends.append(dict(logs))
     )
-    model, history = training.RECIPES["quick"](small_data, 8, [callback])
+    model, kept = training.RECIPES["quick"](small_data, 8, callbacks=[callback])
+    history = kept.history
 
     # It trains on all images but those held back, on rare styles and non-digits.
     [(images, digits)] = given
@@ -304,9 +348,12 @@ def test_quick_trains_and_keeps_to_its_images(monkeypatch, small_data):
     assert history["loss"][-1] < 0.7 * history["loss"][0]
     # It validates on what was held back, as it is.
     held_back = x_train[200:].astype(np.float32) / 255
+    model.compile(loss="sparse_categorical_crossentropy", metrics=["accuracy"])
     loss, accuracy = model.evaluate(held_back, y_train[200:], verbose=0)
-    assert history["val_loss"][-1] == pytest.approx(loss, rel=1e-3)
-    assert history["val_accuracy"][-1] == pytest.approx(accuracy, abs=1e-6)
+    # Labels are smoothed in training, and the model is that of the best epoch.
+    assert min(history["val_loss"]) > loss
+    at_best = history["val_accuracy"][np.argmin(history["val_loss"])]
+    assert at_best == pytest.approx(accuracy, abs=1e-6)
 
 
 @slow
@@ -321,7 +368,8 @@ def test_quick_needs_more_images_than_it_holds_back(small_data):
 def test_classic_validates_with_the_test_images(images, digits):
     pixels = (images * 255).astype(np.uint8)
     loaded = (pixels[:200], digits[:200]), (pixels[200:], digits[200:])
-    model, history = training.RECIPES["classic"](loaded, epochs=1)
+    model, kept = training.RECIPES["classic"](loaded, epochs=1)
+    history = kept.history
     assert model.count_params() > 2_000_000
     assert history["learning_rate"] == [pytest.approx(0.001)]
     held_back = pixels[200:].astype(np.float32) / 255
@@ -336,15 +384,21 @@ class Screen:
     """What a notebook shows: displays, and how often each was updated."""
 
     def __init__(self):
-        self.shown, self.updates = [], []
+        self.shown, self.updates, self.bars = [], [], []
 
-    def display(self, figure, display_id):
+    def display(self, content, display_id, raw=False):
         assert display_id
-        self.shown.append(figure)
-        return self
+        if raw:
+            self.bars.append(content)
+            return SimpleNamespace(update=self.update_bar)
+        self.shown.append(content)
+        return SimpleNamespace(update=lambda figure: self.update(figure))
 
     def update(self, figure):
         self.updates.append(figure)
+
+    def update_bar(self, content, raw):
+        self.bars.append(content)
 
 
 @pytest.fixture
@@ -418,12 +472,49 @@ def test_live_curves_leave_one_picture(screen):
     assert screen.updates
     assert all(updated is figure for updated in screen.updates)
     assert [ax.get_ylabel() for ax in figure.axes] == ["loss", "accuracy"]
-    assert figure.get_suptitle().startswith("epoch 2 of 2, ")
-    assert "left" not in figure.get_suptitle()  # it is over
+    # The bar, too, leaves one line.
+    assert screen.bars[-1].keys() == {"text/plain"}
+    assert re.fullmatch(
+        r"2 epochs, 0 s, loss 1.000, accuracy 0.000, "
+        r"val_loss 1.500, val_accuracy 0.500",
+        screen.bars[-1]["text/plain"],
+    )
     for ax in figure.axes:
         training_line, validation_line = ax.get_lines()
         np.testing.assert_allclose(training_line.get_xdata(), np.arange(1, 11) / 5)
         np.testing.assert_array_equal(validation_line.get_xdata(), [1, 2])
+
+
+@slow
+def test_the_bar_tells_epoch_loss_accuracy_and_the_time_left(screen, monkeypatch):
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: clock.now))
+
+    def second():
+        clock.now += 1
+
+    train_by_hand(progress.live_curves(), np.full((2, 10), 0.25), second)
+    told = [bar["text/plain"] for bar in screen.bars]
+    assert told[13] == "epoch 2 of 2, loss 0.250, accuracy 0.750, 7 s left"
+    assert 'value="0.650"' in screen.bars[13]["text/html"]
+
+
+@slow
+def test_live_curves_show_what_was_before_an_interruption(screen, monkeypatch):
+    curves = progress.live_curves()
+    curves.set_params({"epochs": 3, "steps": 1})
+    curves.on_train_begin()
+    logs = {"loss": 0.5, "accuracy": 0.8, "val_loss": 0.4, "val_accuracy": 0.9}
+    for epoch in range(2):
+        curves.on_epoch_begin(epoch)
+        curves.on_epoch_end(epoch, logs)
+    curves.on_epoch_begin(2)
+    curves.on_train_batch_end(0, {"loss": 0.2, "accuracy": 0.9})
+    curves.on_epoch_end(2, logs)
+    curves.on_train_end()
+    assert curves.history["when"] == [1, 2, 3]
+    assert curves.history["loss"] == [0.5, 0.5, 0.2]
+    assert curves.history["val_accuracy"] == [0.9] * 3
 
 
 @slow

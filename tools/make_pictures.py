@@ -164,12 +164,10 @@ def network():
     ax.add_patch(Rectangle((0, -14), 28, 28, fill=False, ec=GRAY))
     ax.text(14, -19, "image\n28x28", ha="center", va="top")
     stages = [
-        ("32 filters\n5x5", 24, BLUE),
-        ("pool\n2x2", 12, GRAY),
-        ("64 filters\n3x3", 10, BLUE),
-        ("64 filters\n3x3", 8, BLUE),
-        ("pool\n2x2", 4, GRAY),
-        ("128 filters\n3x3", 2, BLUE),
+        ("32 filters\n5x5", 12, BLUE),
+        ("48 filters\n3x3", 10, BLUE),
+        ("pool\n2x2", 5, GRAY),
+        ("96 filters\n3x3", 3, BLUE),
     ]
     left = 44
     for name, side, colour in stages:

@@ -18,6 +18,7 @@ import keras
 from digitkit.data import data_source, load_mnist, to_unit
 from digitkit.networks import build_classic_cnn
 from digitkit.places import replacing
+from digitkit.training import make_repeatable
 
 RECORDED = Path(__file__).parent.parent / "notebooks" / "recorded"
 SEED = 2024
@@ -56,7 +57,7 @@ def record(
     name, what, optimizer, images=60_000, epochs=16, dropout=True, plateau=False
 ):
     """Train once and write the JSON file of the run."""
-    keras.utils.set_random_seed(SEED)
+    make_repeatable(SEED)
     (x_train, y_train), (x_test, y_test) = load_mnist()
     if data_source() != "mnist":
         raise SystemExit("notebook 03 reads runs on MNIST: set DIGITKIT_DATA")
