@@ -21,7 +21,7 @@ Train a network to read handwritten digits, and read pictures with it.
 TRAIN = """\
 Train a network, save it, test it.
 
-  quick    2 epochs, a minute: reads MNIST, and what people draw
+  quick    3 epochs, a minute: reads MNIST, and what people draw
   best     16 epochs, ten minutes and more: a larger network, which reads both better
   classic  16 epochs, ten minutes and more: the network of the well-known tutorial
 

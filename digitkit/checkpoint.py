@@ -61,6 +61,7 @@ def keep_progress(model, batches, epochs, path=None, monitor="val_loss", told=()
             self.history = saved.get("history", {})
             self.epoch, self.best_epoch = saved.get("epoch", 0), saved.get("best_epoch")
             self.best, self.least = saved.get("best"), saved.get("least", np.inf)
+            self.state = saved.get("state")
             self.stopped = self.told_of_disk = False
 
         def on_train_begin(self, logs=None):
@@ -70,8 +71,8 @@ def keep_progress(model, batches, epochs, path=None, monitor="val_loss", told=()
                 for callback in told:
                     callback.on_epoch_begin(epoch)
                     callback.on_epoch_end(epoch, past)
-            if saved:  # after those who were told, and may have set the learning rate
-                for variable, value in zip(_state(model), saved["state"], strict=True):
+            if self.state:  # after those who were told, who may set the learning rate
+                for variable, value in zip(_variables(model), self.state, strict=True):
                     variable.assign(value)
             self.before = _on_interrupt(self.stop)
 
@@ -87,11 +88,14 @@ def keep_progress(model, batches, epochs, path=None, monitor="val_loss", told=()
 
         def on_epoch_end(self, epoch, logs=None):
             logs = {name: float(value) for name, value in logs.items()}
+            if monitor not in logs:
+                raise ValueError(f"no {monitor} is measured: pass fit validation_data")
             if self.best is None or logs[monitor] < self.least:
                 self.best, self.least = model.get_weights(), logs[monitor]
                 self.best_epoch = epoch + 1
             if self.whole:
                 self.epoch = epoch + 1
+                self.state = [np.array(v.numpy()) for v in _variables(model)]
                 for name, value in logs.items():
                     self.history.setdefault(name, []).append(value)
                 self.write()
@@ -99,7 +103,7 @@ def keep_progress(model, batches, epochs, path=None, monitor="val_loss", told=()
         def write(self):
             summary = {name: getattr(self, name) for name in SUMMARY}
             arrays = {"summary": json.dumps([identity, summary])}
-            arrays |= _numbered("state", [v.numpy() for v in _state(model)])
+            arrays |= _numbered("state", self.state)
             arrays |= _numbered("best", self.best)
             try:
                 with replacing(path) as temporary:
@@ -129,7 +133,7 @@ def keep_progress(model, batches, epochs, path=None, monitor="val_loss", told=()
 SUMMARY = ("epoch", "best_epoch", "least", "history")
 
 
-def _state(model):
+def _variables(model):
     """Return all variables that training goes on from, in a fixed order."""
     model.optimizer.build(model.trainable_variables)
     variables = [*model.trainable_variables, *model.non_trainable_variables]

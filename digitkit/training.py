@@ -64,7 +64,7 @@ def smoothed_crossentropy(digits, probabilities):
     return (1 - SMOOTHING) * alone - SMOOTHING * keras.ops.mean(log, axis=-1)
 
 
-def quick(data, epochs=2, seed=0, callbacks=(), path=None):
+def quick(data, epochs=3, seed=0, callbacks=(), path=None):
     """Train `networks.build_cnn` in a minute, to read MNIST and drawings.
 
     Parameters

@@ -152,13 +152,20 @@ def test_the_model_and_the_file_have_the_best_network_so_far(small, monkeypatch)
         np.testing.assert_array_equal(weight, expected)
 
 
-def by_hand(data, epochs):
+def by_hand(data, epochs, monitor="val_loss"):
     """Do what notebook 02 does."""
+    import keras
+
     (images, digits), _ = data
     batches = training.augmented_batches(training.to_unit(images), digits)
+    keras.utils.set_random_seed(0)
     model = networks.build_cnn()
     model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
-    return model, batches, checkpoint.keep_progress(model, batches, epochs)
+    return (
+        model,
+        batches,
+        checkpoint.keep_progress(model, batches, epochs, monitor=monitor),
+    )
 
 
 def fit(model, batches, kept, epochs, callbacks=()):
@@ -170,6 +177,12 @@ def fit(model, batches, kept, epochs, callbacks=()):
         shuffle=False,
         verbose=0,
     )
+
+
+@slow
+def test_what_is_not_measured_cannot_be_best(small):
+    with pytest.raises(ValueError, match="no val_loss is measured: pass fit valid"):
+        fit(*by_hand(small, epochs=3), 3)
 
 
 @slow
@@ -283,6 +296,23 @@ def test_the_stop_button_ends_it_cleanly_and_it_goes_on(small, capsys):
     _, again = training.quick(small, epochs=4)
     assert len(again.history["loss"]) == 4
     assert not again.stopped
+
+
+@slow
+@unix
+def test_after_the_stop_button_the_fitting_cell_alone_goes_on(small):
+    whole, batches, kept = by_hand(small, 3, "loss")
+    fit(whole, batches, kept, 3)
+    kept.forget()
+    model, batches, again = by_hand(small, 3, "loss")
+    press = at(1, lambda: os.kill(os.getpid(), signal.SIGINT))
+    fit(model, batches, again, 3, [press])
+    assert again.stopped and again.epoch == 1
+    fit(model, batches, again, 3)
+    assert not again.stopped
+    for name, values in kept.history.items():
+        np.testing.assert_allclose(again.history[name], values, rtol=1e-4)
+    assert same(whole, model)
 
 
 @slow
