@@ -105,21 +105,20 @@ def terminal_bar(recipe):
             self.bar = None
 
         def on_epoch_begin(self, epoch, logs=None):
-            self.epoch, self.begun, self.done = epoch, time.monotonic(), 0
+            self.epoch, self.begun = epoch, time.monotonic()
 
         def on_train_batch_end(self, batch, logs=None):
-            steps, first = self.params["steps"], self.bar is None
             if not sys.stdout.isatty():
                 return
-            if first:
+            steps = self.params["steps"]
+            if self.bar is None:
                 self.first = self.epoch
                 left = (self.params["epochs"] - self.epoch) * steps
                 names = ["epoch", *logs]
                 self.bar = keras.utils.Progbar(
                     left, stateful_metrics=names, unit_name="batch"
                 )
-            self.done = min(batch + 1, steps)
-            at = (self.epoch - self.first) * steps + self.done
+            at = (self.epoch - self.first) * steps + min(batch + 1, steps)
             self.bar.update(at, [("epoch", self.epoch + 1), *logs.items()], False)
 
         def on_epoch_end(self, epoch, logs=None):

@@ -4,7 +4,6 @@ import csv
 import errno
 import os
 import random
-import resource
 import signal
 import subprocess
 import sys
@@ -411,6 +410,7 @@ def test_killed_twenty_times_it_ends_as_if_left_in_peace(small_data, tmp_path):
 @unix
 def test_a_disk_that_is_full_for_a_while(small_data, tmp_path):
     """No file may grow beyond 100 kB: what is kept would be larger."""
+    import resource  # which Windows lacks
 
     def limit():
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # an error, then, not the end

@@ -409,6 +409,18 @@ def screen(monkeypatch):
     assert plt.get_fignums() == []  # none is shown a second time
 
 
+@pytest.fixture
+def clock(monkeypatch):
+    """A false clock: ``second()`` lets one pass."""
+
+    def second():
+        clock.now += 1
+
+    clock = SimpleNamespace(now=0.0, second=second)
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    return clock
+
+
 def train_by_hand(curves, losses, on_batch=lambda: None, at_once=1):
     """Call what Keras calls; the losses of batches are ``(epochs, steps)``."""
     curves.set_params({"epochs": losses.shape[0], "steps": losses.shape[1]})
@@ -486,21 +498,15 @@ def test_live_curves_leave_one_picture(screen):
 
 
 @slow
-def test_the_bar_tells_epoch_loss_accuracy_and_the_time_left(screen, monkeypatch):
-    clock = SimpleNamespace(now=0.0)
-    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: clock.now))
-
-    def second():
-        clock.now += 1
-
-    train_by_hand(progress.live_curves(), np.full((2, 10), 0.25), second)
+def test_the_bar_tells_epoch_loss_accuracy_and_the_time_left(screen, clock):
+    train_by_hand(progress.live_curves(), np.full((2, 10), 0.25), clock.second)
     told = [bar["text/plain"] for bar in screen.bars]
     assert told[13] == "epoch 2 of 2, loss 0.250, accuracy 0.750, 7 s left"
     assert 'value="0.650"' in screen.bars[13]["text/html"]
 
 
 @slow
-def test_live_curves_show_what_was_before_an_interruption(screen, monkeypatch):
+def test_live_curves_show_what_was_before_an_interruption(screen):
     curves = progress.live_curves()
     curves.set_params({"epochs": 3, "steps": 1})
     curves.on_train_begin()
@@ -518,18 +524,12 @@ def test_live_curves_show_what_was_before_an_interruption(screen, monkeypatch):
 
 
 @slow
-def test_live_curves_cost_little(screen, monkeypatch):
-    clock = SimpleNamespace(now=0.0)
-    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: clock.now))
-
-    def second():
-        clock.now += 1
-
+def test_live_curves_cost_little(screen, clock, monkeypatch):
     def slowly(figure):
         clock.now += 0.5
 
     monkeypatch.setattr(screen, "update", slowly)
-    train_by_hand(progress.live_curves(), np.ones((10, 40)), second)
+    train_by_hand(progress.live_curves(), np.ones((10, 40)), clock.second)
     drawing = clock.now - 400
     assert 0.01 < drawing / clock.now < 0.03  # a fiftieth
 
