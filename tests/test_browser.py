@@ -358,8 +358,9 @@ def test_with_the_keyboard_alone_a_digit_is_drawn_read_and_saved(pad, lab):
         for _ in range(int(times or 1)):
             press("Space" if way == "pen" else f"Arrow{way}")
     wait_until(lambda: len(pad.strokes()) == 2, 5, "the keys drew no two strokes")
-    pad.wait_for_status("looks like a 4")
-    assert pad.status.inner_text() == pad.answer(pad.strokes())
+    said = pad.answer(pad.strokes())
+    assert "looks like a 4" in said
+    pad.wait_for_status(said)  # the first stroke alone can look like a 4, too
     assert pad.status.get_attribute("aria-live") == "polite"  # said aloud
     drawn = pad.strokes()
     press("Tab")
