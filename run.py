@@ -27,7 +27,9 @@ python run.py notebooks [...]     run the notebooks, all or those named, and sto
                                   their outputs anew
 python run.py bundle [...]        fetch all that machines without a network need; this
                                   folder, copied there, then sets itself up
-                                  (for others than this one: --platform, --python)"""
+                                  (for others than this one: --platform, --python)
+python run.py assignment [FOLDER] make an nbgrader course of the exercises, with
+                                  answers for you and a version to hand out"""
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 WINDOWS = sys.platform == "win32"
@@ -347,7 +349,7 @@ def edited_notebooks():
 
 def soak():
     """Run the long tests."""
-    prepare("test")
+    prepare("test", "grade")
     return call(PYTHON, "-m", "pytest", "tests", "-m", "soak", cwd=ROOT)
 
 
@@ -355,6 +357,12 @@ def notebooks(*arguments):
     """Run the notebooks and store their outputs anew."""
     prepare("test")
     return call(PYTHON, ROOT / "tools" / "refresh_notebooks.py", *arguments)
+
+
+def assignment(*arguments):
+    """Make an nbgrader course of the exercises."""
+    prepare("grade")
+    return call(PYTHON, ROOT / "tools" / "make_assignment.py", *arguments)
 
 
 def bundle(*arguments):
@@ -467,6 +475,7 @@ COMMANDS = {
     "soak": soak,
     "notebooks": notebooks,
     "bundle": bundle,
+    "assignment": assignment,
 }
 
 

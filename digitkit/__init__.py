@@ -11,6 +11,7 @@ _NAMES = {  # by the notebook that brings them
     "load_mnist": "data",  # 01
     "data_source": "data",
     "to_unit": "data",
+    "print_open_exercises": "exercises",
     "show_images": "plots",
     "show_image": "plots",
     "plot_counts": "plots",
@@ -41,8 +42,22 @@ _NAMES = {  # by the notebook that brings them
     "NON_DIGITS": "nondigits",
     "show_strokes": "plots",
     "plot_probabilities": "plots",
+    "confusion": "scoring",  # 05
+    "accuracy_by_digit": "scoring",
+    "plot_accuracies": "score_plots",
+    "plot_calibration": "score_plots",
+    "plot_confusion": "score_plots",
+    "worst_mistakes": "scoring",
+    "calibration": "scoring",
+    "feature_maps": "inside",  # 06
+    "saliency": "inside",
+    "grad_cam": "inside",
     "save_drawing": "drawings",  # 07
     "load_drawings": "drawings",
+    "CollectingPad": "collecting_pad",
+    "merge_drawings": "collection",
+    "remove_drawings": "collection",
+    "load_writers": "collection",
 }
 __all__ = sorted(_NAMES)
 

@@ -55,12 +55,12 @@ class DrawingPad(Paper):
         self.predict = predict
         self.probabilities = None
         buttons = [
-            _button("Undo", "undo", "Take back the last stroke", self.undo),
-            _button("Clear", "eraser", "Take new paper", self.clear),
-            _button("Replay", "play", "See the strokes drawn again", self.replay),
+            new_button("Undo", "undo", "Take back the last stroke", self.undo),
+            new_button("Clear", "eraser", "Take new paper", self.clear),
+            new_button("Replay", "play", "See the strokes drawn again", self.replay),
         ]
         self._true = Dropdown(options=range(10), value=None, description="true digit")
-        save = _button("Save", "save", "Keep the drawing", self._save_as_chosen)
+        save = new_button("Save", "save", "Keep the drawing", self._save_as_chosen)
         self._answer = HTML()
         super().__init__(after=buttons[0])
         self.children = [
@@ -109,7 +109,7 @@ class DrawingPad(Paper):
         path, count = drawings.save_drawing(self.strokes, digit)
         self.clear()
         many = f"{count} drawing{'s' * (count > 1)}"
-        self.tell(f"Saved as {_a(digit)}: {many} in {path.name}")
+        self.tell(f"Saved as {with_article(digit)}: {many} in {path.name}")
 
     def changed(self):
         """Read the drawing and show the answer."""
@@ -120,7 +120,9 @@ class DrawingPad(Paper):
                 self.probabilities = _checked(self.predict(image))
                 top = int(self.probabilities.argmax())
                 sure = "Unsure: perhaps" if self.guess is None else "This looks like"
-                words = f"{sure} {_a(top)}, {100 * self.probabilities[top]:.0f} %"
+                words = (
+                    f"{sure} {with_article(top)}, {100 * self.probabilities[top]:.0f} %"
+                )
             except Exception as error:
                 words = f"The network gave no answer: {error!r}"
         file = io.BytesIO()
@@ -160,13 +162,15 @@ class DrawingPad(Paper):
                 self.tell(f"Not saved: {error}")
 
 
-def _button(name, icon, tooltip, action):
+def new_button(name, icon, tooltip, action):
+    """Return a button that does an action without arguments."""
     button = Button(description=name, icon=icon, tooltip=tooltip)
     button.on_click(lambda _: action())
     return button
 
 
-def _a(digit):
+def with_article(digit):
+    """Say a digit as English does: a 7, an 8."""
     return f"an {digit}" if digit == 8 else f"a {digit}"
 
 

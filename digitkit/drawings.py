@@ -74,7 +74,7 @@ def save_drawing(strokes, digit, path=None):
         raise ValueError("there is nothing to save: draw a digit first")
     path = _default() if path is None else Path(path).absolute()
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _alone(path):
+    with alone(path):
         entries = read_entries(path) if path.exists() else []
         entries.append({"label": label, "strokes": rounded})
         write_entries(entries, path)
@@ -164,7 +164,7 @@ def _fault(entry):
 
 
 @contextlib.contextmanager
-def _alone(path):
+def alone(path):
     """Let one process at a time work on a file.
 
     SQLite locks an empty file beside it: on every system, and a process that dies

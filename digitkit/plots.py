@@ -10,7 +10,10 @@ PAPER_AND_INK = "gray_r"  # 0 white, 1 black
 STYLE = {
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "axes.prop_cycle": plt.cycler(color=[BLUE, ORANGE, GREEN, RED, GRAY]),
+    "axes.prop_cycle": plt.cycler(
+        color=[BLUE, ORANGE, GREEN, RED, "black"],
+        linestyle=["-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1))],
+    ),  # told apart by their dashes too
     "figure.constrained_layout.use": True,
     "figure.figsize": (6, 3.5),
     "figure.facecolor": "white",  # readable in the dark theme too
@@ -64,7 +67,7 @@ def show_image(image, title="", ax=None):
     -------
     matplotlib.axes.Axes
     """
-    ax = ax or _new_axes(3.5, 3.5)
+    ax = ax or new_axes(3.5, 3.5)
     ax.imshow(image, cmap=PAPER_AND_INK, vmin=0)
     ax.set(title=title, xlabel="column", ylabel="row")
     ax.spines[["top", "right"]].set_visible(True)
@@ -72,7 +75,7 @@ def show_image(image, title="", ax=None):
 
 
 def show_strokes(strokes, title="", ax=None):
-    """Show strokes as lines, in the order in which they were drawn.
+    """Show strokes as lines, numbered where they begin.
 
     Parameters
     ----------
@@ -84,11 +87,12 @@ def show_strokes(strokes, title="", ax=None):
     -------
     matplotlib.axes.Axes
     """
-    ax = ax or _new_axes(3.5, 3.5)
+    ax = ax or new_axes(3.5, 3.5)
     for i, stroke in enumerate(strokes):
         x, y = np.asarray(stroke, float).T
-        ax.plot(x, y, lw=4, solid_capstyle="round", label=f"stroke {i + 1}")
-        ax.plot(x[0], y[0], "o", color="black", ms=5)
+        ax.plot(x, y, "-", lw=4, solid_capstyle="round", label=f"stroke {i + 1}")
+        ax.plot(x[0], y[0], "o", color="black", ms=12)
+        ax.text(x[0], y[0], i + 1, color="white", ha="center", va="center", size=8)
     ax.set(title=title, xlabel="x", ylabel="y")
     ax.set_aspect("equal", adjustable="datalim")
     ax.invert_yaxis()
@@ -107,7 +111,7 @@ def plot_counts(counts, ax=None):
     -------
     matplotlib.axes.Axes
     """
-    ax = ax or _new_axes(6, 2.5)
+    ax = ax or new_axes(6, 2.5)
     ax.bar(range(10), counts)
     ax.set(xlabel="digit", ylabel="images", xticks=range(10))
     return ax
@@ -125,7 +129,7 @@ def plot_probabilities(probabilities, ax=None):
     -------
     matplotlib.axes.Axes
     """
-    ax = ax or _new_axes(4, 2.5)
+    ax = ax or new_axes(4, 2.5)
     top = int(np.argmax(probabilities))
     colours = [BLUE if digit == top else GRAY for digit in range(10)]
     bars = ax.bar(range(10), probabilities, color=colours)
@@ -153,7 +157,7 @@ def plot_history(history, quantity="loss", ax=None):
     """
     if quantity not in history:
         raise ValueError(f"no {quantity!r} in the history: it has {list(history)}")
-    ax = ax or _new_axes(5, 3)
+    ax = ax or new_axes(5, 3)
     when = history.get("when", np.arange(1, len(history[quantity]) + 1))
     ax.plot(when, history[quantity], "-", label="training")
     checked = history.get(f"val_{quantity}", [])
@@ -167,30 +171,6 @@ def plot_history(history, quantity="loss", ax=None):
     return ax
 
 
-def plot_confusion(counts, ax=None):
-    """Plot a confusion matrix, its diagonal white so that the mistakes show.
-
-    Parameters
-    ----------
-    counts : (10, 10) integers, true digit on rows
-    ax : matplotlib.axes.Axes, optional
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-    """
-    ax = ax or _new_axes(5, 5)
-    counts = np.asarray(counts)
-    mistakes = counts * (1 - np.eye(len(counts), dtype=int))
-    ax.imshow(mistakes, cmap="Blues")
-    for row, column in np.argwhere(counts):
-        dark = mistakes[row, column] > mistakes.max() / 2
-        text = counts[row, column]
-        ax.text(column, row, text, ha="center", va="center", color="w" if dark else "k")
-    ax.set(xlabel="predicted digit", ylabel="true digit")
-    ax.set(xticks=range(len(counts)), yticks=range(len(counts)))
-    return ax
-
-
-def _new_axes(width, height):
+def new_axes(width, height):
+    """Return the axes of a new figure; sizes in inches."""
     return plt.subplots(figsize=(width, height))[1]

@@ -6,12 +6,14 @@ for the whole notebook, and a message.
 
 import ast
 import base64
+import io
 import re
 import statistics
 from itertools import pairwise
 from urllib.parse import unquote
 
 from nbformat.v4 import new_code_cell, new_markdown_cell
+from PIL import Image
 
 import digitkit
 
@@ -19,6 +21,7 @@ NOT_RUN = {"predict", "widget", "exercise"}
 TAGS = NOT_RUN | {"nbval-ignore-output", "raises-exception"}
 VARIES = "nbval-ignore-output"
 LARGEST_FIGURE = 60_000  # bytes
+COLOURED = r"\bthe (blue|orange|green|red|yellow|purple|gr[ae]y)\b"
 
 FOR_LESSONS, FOR_ALL = [], []  # the rules; the second also for solutions
 
@@ -220,21 +223,33 @@ def check_yourself(notebook):
 def exercises(notebook):
     answers = notebook.path.parent / "solutions" / notebook.path.name
     answered = answers.read_text("utf-8") if answers.exists() else ""
-    numbers = []
+    numbers, stubs = [], 0
     for cell, following in pairwise([*notebook.cells, new_markdown_cell()]):
         found = re.search(r"^### Exercise (\d+): (.+)", cell.source, re.MULTILINE)
         if cell.cell_type == "code" or not found:
             continue
         numbers.append(int(found[1]))
-        if "exercise" not in tags(following) and "explain" not in found[2]:
-            yield cell, "expected a code cell tagged `exercise` after the exercise"
         if not re.search(rf"## Exercise {found[1]}\b", answered):
             yield cell, f"has no `## Exercise {found[1]}` in solutions/{answers.name}"
+        if "exercise" in tags(following):
+            stubs += 1
+            answer = f"answer_{found[1]} = "
+            if f"\n{answer}..." not in f"\n{following.source}":
+                yield following, f"expected `{answer}...` in the exercise's cell"
+            if answer not in answered:
+                yield cell, f"has no `{answer}` in solutions/{answers.name}"
+        elif "explain" not in found[2]:
+            yield cell, "expected a code cell tagged `exercise` after the exercise"
     if is_door(notebook):
         if numbers:
             yield None, "the first notebook has no exercises"
-    elif len(numbers) < 3 or numbers != [*range(1, len(numbers) + 1)]:
+        return
+    if len(numbers) < 3 or numbers != [*range(1, len(numbers) + 1)]:
         yield None, f"has the exercises {numbers}, expected [1, 2, 3] or more"
+    reminder = f"dk.print_open_exercises(globals(), {stubs})"
+    for cell in section(notebook, "Check yourself"):
+        if cell.cell_type == "code" and not cell.source.endswith(reminder):
+            yield cell, f"expected `{reminder}` as its last line"
 
 
 @rule
@@ -375,6 +390,30 @@ def figures_end_and_are_told(notebook):
                 yield cell, "draws a figure: its last line ends with `;`"
             if after.cell_type != "markdown" or after.source.startswith("#"):
                 yield cell, "draws a figure: say in words below it what it shows"
+
+
+# For everyone
+
+
+@rule_for_all
+def seen_in_the_dark_too(notebook):
+    for cell in code(notebook):
+        for x in cell.get("outputs", []):
+            if png := x.get("data", {}).get("image/png"):
+                picture = Image.open(io.BytesIO(base64.b64decode(png)))
+                corners = {
+                    picture.convert("RGBA").getpixel(p)
+                    for p in ((0, 0), (picture.width - 1, 0))
+                }
+                if corners != {(255, 255, 255, 255)}:
+                    yield cell, f"its figure's edge is {corners}, expected white"
+
+
+@rule_for_all
+def nothing_by_colour_alone(notebook):
+    for cell in markdown(notebook):
+        if found := re.search(COLOURED, text(cell), re.IGNORECASE):
+            yield cell, f"points by colour, {found[0]!r}: name a place, shape or label"
 
 
 # Links

@@ -239,7 +239,7 @@ def test_a_kernel_that_hangs_is_waited_for_and_one_that_dies_lets_go(
     path = tmp_path / "drawings.json"
     program = (
         "from pathlib import Path\n"
-        "with drawings._alone(Path(sys.argv[1])):\n"
+        "with drawings.alone(Path(sys.argv[1])):\n"
         "    print('ready', flush=True); sys.stdin.readline()"
     )
     kernel = python(program, path)

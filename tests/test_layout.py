@@ -23,6 +23,7 @@ KERAS = {"keras"}
 TABLE = {
     "__init__": (set(), set()),  # names are loaded on first use, by importlib
     "places": (set(), set()),
+    "exercises": (set(), set()),
     "ink": ({"numpy"}, set()),
     # Apart from ink and data, which would be too long for one sitting with them.
     "pictures": ({"numpy", "PIL", "ink"}, set()),
@@ -35,6 +36,8 @@ TABLE = {
     "networks": ({"numpy", "places"}, KERAS),
     "scoring": ({"numpy"}, {"sklearn"}),
     "plots": ({"numpy", "matplotlib"}, set()),
+    # Apart from plots, which would be too long with it.
+    "score_plots": ({"numpy", "plots"}, set()),
     # matplotlib inside: the command line shows a bar and loads none.
     "progress": (set(), KERAS | {"matplotlib", "plots", "IPython"}),
     # Apart from training, which would be too long with it. data: the stand-in's digits
@@ -57,6 +60,13 @@ TABLE = {
     # numpy and PIL: the picture of the image that the network sees.
     "drawing_pad": (
         {"numpy", "PIL", "ipywidgets", "ink", "paper", "networks", "drawings"},
+        set(),
+    ),
+    # Apart from drawings, which would be too long with it.
+    "collection": ({"numpy", "drawings"}, set()),
+    # drawing_pad: its buttons, its look and its help. numpy: the order of the digits.
+    "collecting_pad": (
+        {"numpy", "ipywidgets", "paper", "drawings", "drawing_pad", "places"},
         set(),
     ),
 }

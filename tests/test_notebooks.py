@@ -1,6 +1,7 @@
 """The notebooks keep the rules, the rules catch who does not, the tools work."""
 
 import base64
+import io
 import json
 import re
 import runpy
@@ -14,6 +15,7 @@ import notebook_rules as rules
 import numpy as np
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from PIL import Image
 
 from digitkit import runtime
 
@@ -86,7 +88,15 @@ def test_the_first_notebook_shows_a_failure_as_it_is_printed(capsys):
 # A notebook that keeps all rules, and one for each way to break them
 
 PROSE = "Words that say what there is to see. " * 12
-PIXEL = base64.b64encode(b"a picture of some bytes").decode()
+
+
+def png(colour):
+    file = io.BytesIO()
+    Image.new("RGBA", (2, 2), colour).save(file, "PNG")
+    return base64.b64encode(file.getvalue()).decode()
+
+
+PIXEL, CLEAR = png("white"), png((255, 255, 255, 0))
 HEAD = """**What you'll do.** Look.
 
 **What you'll learn:**
@@ -95,6 +105,10 @@ HEAD = """**What you'll do.** Look.
 - to count
 
 **What you'll need.** Two minutes."""
+
+
+REMINDER = "dk.print_open_exercises(globals(), 2)"
+ANSWERS = "## Exercise 1\nanswer_1 = 1\n## Exercise 2\nanswer_2 = 2\n## Exercise 3"
 
 
 @pytest.fixture
@@ -139,13 +153,12 @@ def good(tmp_path):
         say(PROSE),
         run("y.shape"),
         say(f"## Check yourself\n\n{PROSE}"),
-        run("assert x.ndim == 3, 'load the images'"),
+        run(f"assert x.ndim == 3, 'load the images'\n{REMINDER}"),
         say(f"## Exercises\n\n{PROSE}\n\n### Exercise 1: change a number\n\nNow."),
-        not_run("one = ...", "exercise"),
+        not_run("answer_1 = ...", "exercise"),
         say(f"### Exercise 2: write three lines\n\n{PROSE}"),
-        not_run("two = ...", "exercise"),
+        not_run("two = 2\nanswer_2 = ...  # how many", "exercise"),
         say("### Exercise 3: explain\n\nWhy?"),
-        not_run("three = ...", "exercise"),
         say("## Summary\n- One.\n- Two.\n- Three.\n\n[Onward](02_next.ipynb)"),
     ]
     notebook = new_notebook(cells=cells)
@@ -153,7 +166,7 @@ def good(tmp_path):
     notebook.path = tmp_path / "01_good.ipynb"
     for place in ("images/seven.png", "solutions/01_good.ipynb", "02_next.ipynb"):
         (tmp_path / place).parent.mkdir(exist_ok=True)
-        (tmp_path / place).write_text("## Exercise 1\n## Exercise 2\n## Exercise 3")
+        (tmp_path / place).write_text(ANSWERS)
     return notebook
 
 
@@ -192,7 +205,7 @@ STDERR = new_output("stream", name="stderr", text="I0000 ...")
 ERROR = new_output("error", ename="ValueError", evalue="no", traceback=[])
 CHANGES = [  # a rule, a change to the good notebook, what the rule then says or None
     ("cells_and_words", edit("Closely.", PROSE * 10), "words, expected 600 to 1 300"),
-    ("cells_and_words", lambda nb: nb.cells.extend(nb.cells[:9]), "has 41 cells"),
+    ("cells_and_words", lambda nb: nb.cells.extend(nb.cells[:9]), "has 40 cells"),
     ("cells_and_words", edit("x.shape", "x\n" * 150), "expected 8 a line"),
     ("short_code_cells", edit("x.shape", "x\n" * 16), "16 lines of code"),
     ("prose_between_code", drop("Your numbers"), None),
@@ -214,8 +227,10 @@ CHANGES = [  # a rule, a change to the good notebook, what the rule then says or
     ("check_yourself", edit(", 'load the images'", ""), "has no message"),
     ("exercises", edit("Exercise 2:", "Exercise 3:"), "has the exercises [1, 3, 3]"),
     ("exercises", edit("### Exercise 3", "### Task"), "has the exercises [1, 2]"),
-    ("exercises", tag("two = "), "tagged `exercise`"),
-    ("exercises", tag("three = "), None),  # to explain needs no code cell
+    ("exercises", tag("two = 2"), "tagged `exercise`"),
+    ("exercises", edit("Exercise 3: explain", "Exercise 3: do"), "tagged `exercise`"),
+    ("exercises", edit("answer_1", "one"), "expected `answer_1 = ...`"),
+    ("exercises", edit(", 2)", ", 3)"), f"expected `{REMINDER}`"),
     ("exercises", edit("Exercise 3:", "Exercise 4:"), "has no `## Exercise 4`"),
     ("summary", edit("- Two.\n- Three.", ""), "has 2 lines"),
     ("summary", edit("[Onward](02_next.ipynb)", "Onward."), "no link onward"),
@@ -232,12 +247,21 @@ CHANGES = [  # a rule, a change to the good notebook, what the rule then says or
     ("plain_python", edit("x.shape", "def f():\n    global x"), "`global`"),
     ("plain_python", edit("x.shape", "sys.path.append(x)"), "uses sys.path"),
     ("plain_python", edit("x.shape", "# NBVAL_SKIP"), "uses NBVAL_SKIP"),
+    (
+        "seen_in_the_dark_too",
+        lambda nb: (
+            cell_with(nb, "plt.plot").outputs[0].data.update({"image/png": CLEAR})
+        ),
+        "expected white",
+    ),
+    ("nothing_by_colour_alone", edit("The curve", "The blue curve"), "'The blue'"),
+    ("nothing_by_colour_alone", edit("The curve", "A curve"), None),
     ("names_of_digitkit", edit("dk.load_mnist", "dk.load"), "names dk.load,"),
     ("names_of_digitkit", edit("Closely.", "`dk.lode()`"), "names dk.lode,"),
     ("metadata", lambda nb: nb.metadata.kernelspec.update(name="me"), "kernel is 'me'"),
     ("metadata", lambda nb: nb.metadata.update(widgets={}), "state of widgets"),
     ("stored_as_its_tag_says", tag("x.shape", "slow"), "unknown tags {'slow'}"),
-    ("stored_as_its_tag_says", store("one =", execution_count=9), "says not run"),
+    ("stored_as_its_tag_says", store("answer_1 =", execution_count=9), "says not run"),
     ("stored_as_its_tag_says", store("two =", outputs=[STDERR]), "says not run"),
     ("stored_as_its_tag_says", store("x.shape", execution_count=None), "count is None"),
     ("stored_as_its_tag_says", store("x.shape", execution_count=1), "count is 1"),

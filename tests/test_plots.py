@@ -8,7 +8,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from digitkit import plots
+import digitkit
+from digitkit import plots, score_plots
 
 TEN = [str(digit) for digit in range(10)]
 IMAGE = np.linspace(0, 1, 784).reshape(28, 28)
@@ -21,6 +22,8 @@ HISTORY = {
 }
 CONFUSION = np.diag(np.arange(10, 20))
 CONFUSION[4, 9] = 7
+ACCURACY = np.linspace(0.8, 0.89, 10)
+SURE, RIGHT = np.array([0.7, 0.9]), np.array([0.8, 0.95])
 FIGURES = {  # what each function is given, and the labels of its axes
     "show_image": ([IMAGE], "column", "row"),
     "show_strokes": ([DRAWING], "x", "y"),
@@ -28,6 +31,12 @@ FIGURES = {  # what each function is given, and the labels of its axes
     "plot_probabilities": ([np.full(10, 0.1)], "digit", "probability"),
     "plot_history": ([HISTORY], "epoch", "loss"),
     "plot_confusion": ([CONFUSION], "predicted digit", "true digit"),
+    "plot_accuracies": (
+        [ACCURACY, 0.8 * ACCURACY, 1.1 * ACCURACY],
+        "digit",
+        "accuracy",
+    ),
+    "plot_calibration": ([SURE, RIGHT], "how sure it was", "how often it was right"),
 }
 
 
@@ -44,7 +53,7 @@ def ticks(axis):
 @pytest.mark.parametrize("name", FIGURES)
 def test_axes_are_labelled_and_returned(name):
     given, across, up = FIGURES[name]
-    ax = getattr(plots, name)(*given)
+    ax = getattr(digitkit, name)(*given)
     assert (ax.get_xlabel(), ax.get_ylabel()) == (across, up)
     ax.figure.canvas.draw()  # whatever is wrong with it would raise
 
@@ -52,19 +61,20 @@ def test_axes_are_labelled_and_returned(name):
 @pytest.mark.parametrize("name", FIGURES)
 def test_axes_that_are_given_are_used(name):
     _, axes = plt.subplots(1, 2)
-    assert getattr(plots, name)(*FIGURES[name][0], ax=axes[1]) is axes[1]
+    assert getattr(digitkit, name)(*FIGURES[name][0], ax=axes[1]) is axes[1]
     assert not axes[0].has_data()
     assert len(plt.get_fignums()) == 1
 
 
 @pytest.mark.parametrize("name", ["plot_counts", "plot_probabilities"])
 def test_each_digit_has_its_tick(name):
-    ax = getattr(plots, name)(*FIGURES[name][0])
+    ax = getattr(digitkit, name)(*FIGURES[name][0])
     assert ticks(ax.xaxis) == TEN
 
 
 def test_every_plot_is_tested_here():
-    public = {n for n in vars(plots) if n.startswith(("plot_", "show_"))}
+    names = [*vars(plots), *vars(score_plots)]
+    public = {n for n in names if n.startswith(("plot_", "show_"))}
     assert public - {"show_images"} == set(FIGURES)
 
 
@@ -107,8 +117,16 @@ def test_strokes_are_lines_with_y_downwards():
         np.testing.assert_array_equal(line.get_xydata(), stroke)
     starts = [line.get_xydata()[0] for line in ax.get_lines() if line not in lines]
     np.testing.assert_array_equal(starts, [stroke[0] for stroke in DRAWING])
+    assert [text.get_text() for text in ax.texts] == ["1", "2"]
     assert ax.yaxis_inverted()
     assert ax.get_aspect() == 1
+
+
+def test_lines_are_told_apart_by_their_dashes_too():
+    _, ax = plt.subplots()
+    lines = [ax.plot([0, 1])[0] for _ in range(5)]
+    assert len({str(line._dash_pattern) for line in lines}) == 5
+    assert len({line.get_color() for line in lines}) == 5
 
 
 def test_counts_are_heights():
@@ -163,7 +181,7 @@ def test_high_accuracies_are_told_apart():
 
 
 def test_the_true_digit_is_on_rows():
-    ax = plots.plot_confusion(CONFUSION)
+    ax = score_plots.plot_confusion(CONFUSION)
     assert ticks(ax.xaxis) == ticks(ax.yaxis) == TEN
     texts = {text.get_position(): text.get_text() for text in ax.texts}
     assert texts.pop((9, 4)) == "7"  # x is the predicted digit, y the true one
@@ -176,7 +194,7 @@ def test_the_true_digit_is_on_rows():
 
 
 def test_a_network_without_mistakes_can_be_plotted():
-    ax = plots.plot_confusion(np.diag(np.arange(10)))
+    ax = score_plots.plot_confusion(np.diag(np.arange(10)))
     ax.figure.canvas.draw()
     assert len(ax.texts) == 9  # nothing is written where nothing was counted
 
@@ -188,8 +206,29 @@ def test_the_palette_is_okabe_and_itos():
         "#E69F00",
         "#009E73",
         "#D55E00",
+        "black",
         "#CC79A7",
         "#56B4E9",
         "#F0E442",
         "#999999",
     }
+
+
+def test_each_dot_has_its_range():
+    ax = score_plots.plot_accuracies(ACCURACY, ACCURACY - 0.1, ACCURACY + 0.02)
+    dots, _, (bars,) = ax.containers[0]
+    np.testing.assert_allclose(dots.get_ydata(), ACCURACY)
+    for value, bar in zip(ACCURACY, bars.get_segments(), strict=True):
+        np.testing.assert_allclose(bar[:, 1], [value - 0.1, value + 0.02])
+
+
+def test_two_calibrations_are_told_apart_without_colours():
+    ax = score_plots.plot_calibration(SURE, RIGHT)
+    score_plots.plot_calibration(SURE, SURE, label="scaled", ax=ax)
+    _, *lines = ax.lines
+    assert len({line.get_marker() for line in lines}) == len(lines) == 2
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == [
+        "calibrated",
+        "as trained",
+        "scaled",
+    ]

@@ -18,7 +18,9 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 
 from digitkit import nondigits
+from digitkit.data import to_unit
 from digitkit.ink import to_image
+from digitkit.networks import load_network
 from digitkit.places import replacing
 from digitkit.plots import BLUE, GRAY, ORANGE, show_images
 from digitkit.standin import RARE, STYLES, draw_images, draw_strokes
@@ -190,6 +192,21 @@ def network():
     return fig
 
 
+def mistakes():
+    """Show eight digits of a wild hand that the shipped network takes for two."""
+    drawn = to_unit(draw_images(np.arange(3000) % 10, 5, jitter=1.3))
+    network = load_network("shipped")
+    probabilities = network.predict(drawn, batch_size=500, verbose=0)
+    second, first = np.argsort(probabilities, axis=1)[:, -2:].T
+    shared = np.sort(probabilities, axis=1)[:, -2]  # high: two digits share it all
+    shown = {}
+    for i in np.argsort(-shared, kind="stable"):
+        pair = sorted((first[i], second[i]))
+        shown.setdefault("{} or {}?".format(*pair), drawn[i])
+    titles, images = zip(*[*shown.items()][:8], strict=True)
+    return show_images(images, titles, columns=8, size=1)
+
+
 def curves():
     """Show the validation loss of the four recorded runs, without their names."""
     fig, axes = plt.subplots(1, 4, figsize=(8.5, 1.9))
@@ -234,7 +251,7 @@ def main():
     first, *rest = few_colours(scenes)
     with replacing(IMAGES / "session.gif") as made:
         first.save(made, save_all=True, append_images=rest, duration=times, loop=0)
-    for make in (digits, network, curves):
+    for make in (digits, network, mistakes, curves):
         with replacing(IMAGES / f"{make.__name__}.png") as made:
             make().savefig(made, dpi=110, bbox_inches="tight")
 

@@ -1,0 +1,280 @@
+"""The pad that collects a class's handwriting: each digit in turn, nothing lost."""
+
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pytest
+from lab import Pad, stable_ink, start_browser, start_lab, wait_until
+from test_drawing_pad import SEVEN, draw, press
+
+from digitkit import collecting_pad, drawings
+from digitkit.collecting_pad import CollectingPad
+from digitkit.standin import draw_strokes
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "my_hand.json"
+
+
+@pytest.fixture
+def pad(path):
+    return CollectingPad(path)
+
+
+def status(pad):
+    return re.search(r'role="status"[^>]*>(.*?)</div>', pad._words.value)[1]
+
+
+def button(pad, name):
+    (found,) = [
+        x for x in pad.children[0].children if getattr(x, "description", "") == name
+    ]
+    return found
+
+
+def write(pad, times=1):
+    for _ in range(times):
+        draw(pad, SEVEN)
+        pad.save()
+
+
+def labels(path):
+    return drawings.load_drawings(path)[1].tolist()
+
+
+def test_it_asks_for_each_digit_in_turn_and_keeps_what_is_written(pad, path):
+    asked = []
+    for number in range(1, 21):
+        assert re.fullmatch(rf"Write an? {pad.asked} \({number} of 20\)", status(pad))
+        assert f'value="{number - 1}" max="20"' in pad._words.value
+        assert f"{number - 1} of 20 written" in pad._words.value
+        asked.append(pad.asked)
+        pad.add_stroke(np.array(SEVEN) * number / 20)
+        pad.save()
+        assert pad.strokes == []
+    assert labels(path) == asked
+    assert sorted(asked[:10]) == sorted(asked[10:]) == [*range(10)]
+    assert asked[:10] != asked[10:] and asked[:10] != [*range(10)]
+    kept, _ = drawings.load_drawings(path)
+    for number, drawing in enumerate(kept, 1):
+        np.testing.assert_allclose(drawing, [np.array(SEVEN) * number / 20], rtol=1e-5)
+
+
+def test_the_file_holds_digits_and_strokes_and_nothing_else(pad, path):
+    write(pad, 3)
+    assert {key for x in drawings.read_entries(path) for key in x} == {
+        "label",
+        "strokes",
+    }
+
+
+def test_everyone_is_asked_in_the_same_order_as_the_days_before(pad, path):
+    write(pad, 7)
+    again = CollectingPad(path)  # the cell is run again, or the kernel restarted
+    assert (again.done, again.asked) == (pad.done, pad.asked) == (7, pad._order[7])
+    assert status(again) == status(pad) and "(8 of 20)" in status(again)
+
+
+def test_what_is_removed_is_asked_for_again(pad, path):
+    from digitkit.collection import remove_drawings
+
+    write(pad, 20)
+    assert pad.asked is None
+    remove_drawings([4, 13], path)
+    again = CollectingPad(path)
+    assert again.done == 18
+    missing = []
+    while again.asked is not None:
+        missing.append(again.asked)
+        write(again)
+    assert missing == [pad._order[4], pad._order[13]]
+
+
+def test_when_all_are_written_it_thanks_and_saves_no_more(path):
+    pad = CollectingPad(path, each=1)
+    write(pad, 10)
+    assert status(pad) == "Thank you: all are written, in my_hand.json"
+    assert (pad.done, pad.total, pad.asked) == (10, 10, None)
+    draw(pad, SEVEN)
+    with pytest.raises(ValueError, match="written already"):
+        pad.save()
+    assert pad.strokes == [SEVEN] and len(labels(path)) == 10
+    assert CollectingPad(path, each=2).done == 10, "one round more may be asked for"
+
+
+def test_undo_clear_and_blank_paper(pad, path):
+    draw(pad, SEVEN)
+    draw(pad, SEVEN)
+    button(pad, "Undo").click()
+    assert pad.strokes == [SEVEN]
+    button(pad, "Clear").click()
+    assert pad.strokes == []
+    button(pad, "Save").click()
+    assert status(pad) == "Not saved: there is nothing to save: draw a digit first"
+    assert not path.exists() and not list(path.parent.iterdir())
+    draw(pad, SEVEN)
+    assert "(1 of 20)" in status(pad)
+    button(pad, "Save").click()
+    button(pad, "Save").click()  # a double click
+    assert labels(path) == pad._order[:1]
+
+
+def test_enter_saves_and_stays_on_the_paper(pad, path):
+    pad._canvas.focus = lambda: stays.append(True)
+    stays = []
+    press(pad, " ", "ArrowDown", "ArrowDown", "Enter")
+    assert labels(path) == pad._order[:1] and stays == [True]
+    assert pad.strokes == [] and "(2 of 20)" in status(pad)
+    press(pad, "Enter")
+    assert "Not saved" in status(pad) and len(labels(path)) == 1
+
+
+def test_tab_goes_on_to_save(pad):
+    focus = []
+    button(pad, "Save").focus = lambda: focus.append("Save")
+    press(pad, "Tab")
+    assert focus == ["Save"]
+
+
+def test_two_pads_on_one_file_save_as_what_each_asked_for(pad, path):
+    other = CollectingPad(path)
+    first = pad.asked
+    write(pad)
+    draw(other, SEVEN)
+    button(other, "Save").click()
+    assert labels(path) == [first, first], "it was asked for on both"
+    assert other.asked == pad._order[1] and pad.done == 1 and other.done == 2
+
+
+def test_the_default_file_lies_in_the_work_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("DIGITKIT_WORK", str(tmp_path / "work"))
+    pad = CollectingPad()
+    assert not (tmp_path / "work").exists()
+    write(pad)
+    assert (tmp_path / "work/my_hand.json").exists()
+
+
+@pytest.mark.parametrize("each", [0, -1, 1.5, "2", None, True])
+def test_a_wrong_count_is_refused(path, each):
+    with pytest.raises(ValueError, match="expected to ask 1 time or more, received"):
+        CollectingPad(path, each=each)
+
+
+def test_a_damaged_file_is_told_at_once_and_stays(path):
+    path.write_text("[")
+    pad = CollectingPad(path)
+    assert "my_hand.json is no strokes file" in status(pad)
+    draw(pad, SEVEN)
+    button(pad, "Save").click()
+    assert status(pad).startswith("Not saved: ") and pad.strokes == [SEVEN]
+    assert path.read_text() == "["
+    path.unlink()
+    button(pad, "Save").click()
+    assert labels(path) == pad._order[:1]
+
+
+def test_a_full_disk_is_told_and_the_drawing_stays(pad, path, monkeypatch):
+    write(pad, 2)
+    before = path.read_bytes()
+
+    def fail(self, content):
+        raise OSError(28, "No space left on <device>")
+
+    draw(pad, SEVEN)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", fail)
+        button(pad, "Save").click()
+    assert "No space left on &lt;device&gt;" in status(pad)
+    assert pad.strokes == [SEVEN] and path.read_bytes() == before
+    button(pad, "Save").click()
+    assert len(labels(path)) == 3
+
+
+def test_a_kernel_killed_at_any_time_leaves_a_whole_file(path):
+    program = (
+        "import sys\nfrom digitkit.collecting_pad import CollectingPad\n"
+        "pad = CollectingPad(sys.argv[1], each=1000)\n"
+        "print('ready', flush=True)\n"
+        "while True:\n"
+        "    pad.add_stroke([(0.1, 0.1), (0.9, 0.9)]); pad.save()"
+    )
+    written = 0
+    for seconds in (0.1, 0.17, 0.23):
+        kernel = subprocess.Popen(
+            [sys.executable, "-c", program, str(path)], stdout=subprocess.PIPE
+        )
+        assert kernel.stdout.readline().strip() == b"ready"
+        time.sleep(seconds)
+        kernel.kill()
+        kernel.communicate()
+        pad = CollectingPad(path, each=1000)
+        assert pad.done >= written and labels(path) == pad._order[: pad.done]
+        written = pad.done
+    assert written
+
+
+def test_words_for_all(pad):
+    for name in ("Save", "Undo", "Clear"):
+        assert button(pad, name).tooltip
+    assert 'aria-label="drawings written"' in pad._words.value
+    assert "Enter" in CollectingPad.__doc__ and "rrow keys" in pad.children[2].value
+    pad.asked = 8
+    pad.changed()
+    assert status(pad) == "Write an 8 (1 of 20)"
+
+
+def test_the_example_is_true(tmp_path, monkeypatch):
+    import doctest
+
+    monkeypatch.chdir(tmp_path)
+    results = doctest.testmod(collecting_pad)
+    assert results.attempted >= 4 and not results.failed
+
+
+# In JupyterLab
+
+CELL = "import digitkit as dk\n\npad = dk.CollectingPad()\npad"
+
+
+@pytest.mark.browser
+def test_a_mouse_writes_and_a_reload_loses_nothing(browser_path, tmp_path):
+    folder, home = tmp_path / "notebooks", tmp_path / "home"
+    folder.mkdir()
+    cells = [nbformat.v4.new_code_cell(CELL)]
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
+    notebook = nbformat.v4.new_notebook(cells=cells, metadata=kernel)
+    nbformat.write(notebook, folder / "hand.ipynb")
+    path = home / "work/my_hand.json"
+    with start_browser(browser_path) as browser, start_lab(folder, home) as lab:
+        page = browser.new_page(viewport={"width": 1000, "height": 700})
+        lab.open(page, "hand.ipynb")
+        lab.command(page, "notebook:run-all-cells")
+        with lab.kernel("hand.ipynb") as kernel:
+            pad = Pad(page, kernel)
+            pad.show()
+            order = kernel.value("pad._order")
+            for number, digit in enumerate(order[:2], 1):
+                pad.wait_for_status(f"Write an? {digit} \\({number} of 20\\)")
+                drawn = draw_strokes([digit], number)[0]
+                low = min(stroke.min() for stroke in drawn)
+                pad.draw([(stroke[::4] - low) / 15 + 0.1 for stroke in drawn])
+                pad.press("Save")
+            pad.wait_for_status(r"\(3 of 20\)")
+            assert labels(path) == order[:2]
+            pad.draw([SEVEN])
+            lab.command(page, "docmanager:save")
+            page.reload()
+            pad.show()
+            pad.wait_for_status(r"\(3 of 20\)")
+            assert stable_ink(pad.canvas, least=0.001) > 0.005, "the drawing is there"
+            assert "2 of 20 written" in pad.box.inner_text()
+            lab.command(page, "notebook:run-all-cells")  # the cell is run again
+            wait_until(lambda: kernel.value("pad.strokes") == [], 15, "no new pad")
+            pad.wait_for_status(r"\(3 of 20\)")
+            assert pad.errors == []
