@@ -52,6 +52,7 @@ _NAMES = {  # by the notebook that brings them
     "feature_maps": "inside",  # 06
     "saliency": "inside",
     "grad_cam": "inside",
+    "image_to_url": "pictures",
     "save_drawing": "drawings",  # 07
     "load_drawings": "drawings",
     "CollectingPad": "collecting_pad",

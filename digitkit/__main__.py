@@ -22,7 +22,7 @@ TRAIN = """\
 Train a network, save it, test it.
 
   quick    3 epochs, a minute: reads MNIST, and what people draw
-  best     16 epochs, ten minutes and more: a larger network, which reads both better
+  best     28 epochs, ten minutes and more: a larger network, which reads both better
   classic  16 epochs, ten minutes and more: the network of the well-known tutorial
 
 Ctrl-C stops it. Whatever stopped it, the same command goes on where it was.

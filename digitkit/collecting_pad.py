@@ -11,6 +11,7 @@ from .drawing_pad import ONCE, new_button, with_article
 from .paper import Paper
 from .places import work_folder
 
+HELP = ONCE.replace("</ul>", "<li>Enter saves it and asks for the next.</li></ul>")
 PAGE = """
 <header><div role="status" aria-live="polite">{words}</div></header>
 <progress style="width: 280px; max-width: 100%; accent-color: #0072b2"
@@ -73,7 +74,7 @@ class CollectingPad(Paper):
         self.children = [
             Box([*self.children, save, undo, clear]),
             self._words,
-            HTML(ONCE),
+            HTML(HELP),
         ]
         try:
             self._read()

@@ -9,14 +9,17 @@ from .places import SHIPPED_NETWORK, replacing, work_folder
 UNSURE = 0.5  # an answer is to be more likely right than wrong
 
 
-def build_cnn(filters=(32, 48, 96)):
+def build_cnn(filters=(32, 48, 96), step=2):
     """Build the network of notebook 02, image to probabilities.
 
     Parameters
     ----------
     filters : sequence of int
-        Of each convolution: the first is 5x5, in steps of two pixels, the others 3x3;
-        the last but one is followed by pooling. 65 450 parameters.
+        Of each convolution: the first is 5x5, the others 3x3; the last but one is
+        followed by pooling. 65 450 parameters.
+    step : int
+        How many pixels the first moves at a time: 2, or 1 and pooling after it, which
+        sees more and takes longer.
 
     Returns
     -------
@@ -31,9 +34,9 @@ def build_cnn(filters=(32, 48, 96)):
         [keras.Input((28, 28)), layers.Reshape((28, 28, 1))], name="cnn"
     )
     for i, patterns in enumerate(filters):
-        size, step = (3, 1) if i else (5, 2)
-        model.add(layers.Conv2D(patterns, size, step, use_bias=False))
-        if i == len(filters) - 2:
+        size, stride = (3, 1) if i else (5, step)
+        model.add(layers.Conv2D(patterns, size, stride, use_bias=False))
+        if i == len(filters) - 2 or (i == 0 and step == 1):
             model.add(layers.MaxPooling2D())  # first: what follows has less to do
         model.add(layers.BatchNormalization(momentum=0.9))
         model.add(layers.ReLU())

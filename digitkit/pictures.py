@@ -1,4 +1,7 @@
-"""Turn a picture file into an image as MNIST's were made."""
+"""Turn a picture file into an image as MNIST's were made; an image into a picture."""
+
+import base64
+import io
 
 import numpy as np
 from PIL import Image, ImageFilter, ImageOps
@@ -42,6 +45,31 @@ def picture_to_image(path):
         )
     picture.thumbnail((200, 200))
     return _gray_to_image(_paper_and_ink(picture))
+
+
+def image_to_url(image, scale=3):
+    """Return an image as a ``data:`` URL, a picture written as text: for tooltips.
+
+    Parameters
+    ----------
+    image : (h, w) from 0, paper, to 1, ink
+    scale : int
+        How many pixels wide each of its pixels is shown.
+
+    Returns
+    -------
+    str
+        A PNG in base64, black on white.
+
+    Examples
+    --------
+    >>> image_to_url(np.zeros((28, 28)))[:22]
+    'data:image/png;base64,'
+    """
+    gray = np.rint(255 * (1 - np.clip(image, 0, 1))).astype(np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(np.kron(gray, np.ones((scale, scale), np.uint8))).save(file, "png")
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
 
 
 def _paper_and_ink(picture):

@@ -28,7 +28,8 @@ def show_images(images, titles=None, columns=10, size=0.8):
 
     Parameters
     ----------
-    images : (n, 28, 28), from 0, paper
+    images : (n, 28, 28) or any sizes, from 0, paper
+        Of one that has negative numbers, gray is 0, and white is below it.
     titles : sequence of str or int, optional
     columns : int
     size : float
@@ -38,7 +39,7 @@ def show_images(images, titles=None, columns=10, size=0.8):
     -------
     matplotlib.figure.Figure
     """
-    images = np.asarray(images)
+    images = [np.asarray(image) for image in images]
     columns = max(1, min(columns, len(images)))
     rows = max(1, -(-len(images) // columns))
     height = size + (0.05 if titles is None else 0.25)
@@ -48,7 +49,9 @@ def show_images(images, titles=None, columns=10, size=0.8):
     for ax in axes.flat:
         ax.axis("off")
     for i, (ax, image) in enumerate(zip(axes.flat, images, strict=False)):
-        ax.imshow(image, cmap=PAPER_AND_INK, vmin=0, interpolation="nearest")
+        most = abs(image).max() if image.min() < 0 else None
+        low = -most if most else 0
+        ax.imshow(image, PAPER_AND_INK, vmin=low, vmax=most, interpolation="nearest")
         if titles is not None:
             ax.set_title(titles[i], fontsize=9)
     return fig

@@ -101,7 +101,7 @@ def quick(data, epochs=3, seed=0, callbacks=(), path=None):
     return _fit(model, batches, epochs, held_back, callbacks, path)
 
 
-def best(data, epochs=16, seed=0, callbacks=(), path=None):
+def best(data, epochs=28, seed=0, callbacks=(), path=None):
     """Train a larger network for longer, for what one small network can reach.
 
     Parameters and returns are those of `quick`.
@@ -109,10 +109,10 @@ def best(data, epochs=16, seed=0, callbacks=(), path=None):
     import keras
 
     x_train, y_train, held_back = _hold_back(data)
-    images, digits = add_rare_styles(x_train, y_train, share=0.2, seed=seed)
-    images, digits = add_non_digits(images, digits, share=0.08, seed=seed)
+    images, digits = add_rare_styles(x_train, y_train, share=0.1, seed=seed)
+    images, digits = add_non_digits(images, digits, share=0.05, seed=seed)
     batches = augmented_batches(images, digits, seed=seed)
-    model = networks.build_cnn((32, 64, 64, 128))
+    model = networks.build_cnn((32, 64, 64, 128), step=1)
     rate = one_cycle(epochs * len(batches))
     optimizer = keras.optimizers.AdamW(rate, weight_decay=0.01)
     _compile(model, optimizer, smoothed_crossentropy)

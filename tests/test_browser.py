@@ -9,6 +9,7 @@ import statistics
 import time
 from types import SimpleNamespace
 
+import nbformat
 import numpy as np
 import pytest
 from lab import (
@@ -88,7 +89,9 @@ def lab(tmp_path_factory):
         begun = time.monotonic()
         with start_lab(folder, home) as server:
             seconds = time.monotonic() - begun
-            yield SimpleNamespace(server=server, home=home, seconds=seconds)
+            yield SimpleNamespace(
+                server=server, home=home, folder=folder, seconds=seconds
+            )
 
 
 # The first minute
@@ -512,3 +515,40 @@ def test_fifty_drawings_and_their_time(pad, drawings, capsys):
         if medians[-1] <= 80:
             return
     pytest.fail(f"medians of {medians} ms from lifting the pen to the answer")
+
+
+# The pad that collects
+
+COLLECT = 'import digitkit as dk\n\npad = dk.CollectingPad("my_hand.json")\npad'
+
+
+def test_a_mouse_writes_what_is_asked_for_and_a_reload_loses_nothing(browser, lab):
+    cells = [nbformat.v4.new_code_cell(COLLECT)]
+    metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
+    notebook = nbformat.v4.new_notebook(cells=cells, metadata=metadata)
+    nbformat.write(notebook, lab.folder / "hand.ipynb")
+    page = browser.new_page(viewport={"width": 1000, "height": 700})
+    lab.server.open(page, "hand.ipynb")
+    lab.server.command(page, "notebook:run-all-cells")
+    with lab.server.kernel("hand.ipynb") as kernel:
+        pad = Pad(page, kernel)
+        pad.show()
+        order = kernel.value("pad._order")
+        for number, digit in enumerate(order[:2], 1):
+            pad.wait_for_status(f"Write an? {digit} \\({number} of 20\\)")
+            pad.draw(SEVEN)
+            pad.press("Save")
+        pad.wait_for_status(r"\(3 of 20\)")
+        assert load_drawings(lab.folder / "my_hand.json")[1].tolist() == order[:2]
+        pad.draw(DASH)
+        lab.server.command(page, "docmanager:save")
+        page.reload()
+        pad.show()
+        pad.wait_for_status(r"\(3 of 20\)")
+        assert stable_ink(pad.canvas, least=0.001) > 0.005, "the drawing is there"
+        assert "2 of 20 written" in pad.box.inner_text()
+        lab.server.command(page, "notebook:run-all-cells")  # as on another day
+        wait_until(lambda: kernel.value("pad.strokes") == [], 15, "no new pad")
+        pad.wait_for_status(r"\(3 of 20\)")
+        assert pad.errors == []
+    page.close()

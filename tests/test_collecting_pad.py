@@ -6,15 +6,12 @@ import sys
 import time
 from pathlib import Path
 
-import nbformat
 import numpy as np
 import pytest
-from lab import Pad, stable_ink, start_browser, start_lab, wait_until
 from test_drawing_pad import SEVEN, draw, press
 
 from digitkit import collecting_pad, drawings
 from digitkit.collecting_pad import CollectingPad
-from digitkit.standin import draw_strokes
 
 
 @pytest.fixture
@@ -93,7 +90,7 @@ def test_what_is_removed_is_asked_for_again(pad, path):
     while again.asked is not None:
         missing.append(again.asked)
         write(again)
-    assert missing == [pad._order[4], pad._order[13]]
+    assert sorted(missing) == sorted([pad._order[4], pad._order[13]])
 
 
 def test_when_all_are_written_it_thanks_and_saves_no_more(path):
@@ -223,7 +220,9 @@ def test_words_for_all(pad):
     for name in ("Save", "Undo", "Clear"):
         assert button(pad, name).tooltip
     assert 'aria-label="drawings written"' in pad._words.value
-    assert "Enter" in CollectingPad.__doc__ and "rrow keys" in pad.children[2].value
+    for key in ("Enter", "Backspace", "rrow keys"):
+        assert key in pad.children[2].value
+    assert "Enter" in CollectingPad.__doc__
     pad.asked = 8
     pad.changed()
     assert status(pad) == "Write an 8 (1 of 20)"
@@ -235,46 +234,3 @@ def test_the_example_is_true(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     results = doctest.testmod(collecting_pad)
     assert results.attempted >= 4 and not results.failed
-
-
-# In JupyterLab
-
-CELL = "import digitkit as dk\n\npad = dk.CollectingPad()\npad"
-
-
-@pytest.mark.browser
-def test_a_mouse_writes_and_a_reload_loses_nothing(browser_path, tmp_path):
-    folder, home = tmp_path / "notebooks", tmp_path / "home"
-    folder.mkdir()
-    cells = [nbformat.v4.new_code_cell(CELL)]
-    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
-    notebook = nbformat.v4.new_notebook(cells=cells, metadata=kernel)
-    nbformat.write(notebook, folder / "hand.ipynb")
-    path = home / "work/my_hand.json"
-    with start_browser(browser_path) as browser, start_lab(folder, home) as lab:
-        page = browser.new_page(viewport={"width": 1000, "height": 700})
-        lab.open(page, "hand.ipynb")
-        lab.command(page, "notebook:run-all-cells")
-        with lab.kernel("hand.ipynb") as kernel:
-            pad = Pad(page, kernel)
-            pad.show()
-            order = kernel.value("pad._order")
-            for number, digit in enumerate(order[:2], 1):
-                pad.wait_for_status(f"Write an? {digit} \\({number} of 20\\)")
-                drawn = draw_strokes([digit], number)[0]
-                low = min(stroke.min() for stroke in drawn)
-                pad.draw([(stroke[::4] - low) / 15 + 0.1 for stroke in drawn])
-                pad.press("Save")
-            pad.wait_for_status(r"\(3 of 20\)")
-            assert labels(path) == order[:2]
-            pad.draw([SEVEN])
-            lab.command(page, "docmanager:save")
-            page.reload()
-            pad.show()
-            pad.wait_for_status(r"\(3 of 20\)")
-            assert stable_ink(pad.canvas, least=0.001) > 0.005, "the drawing is there"
-            assert "2 of 20 written" in pad.box.inner_text()
-            lab.command(page, "notebook:run-all-cells")  # the cell is run again
-            wait_until(lambda: kernel.value("pad.strokes") == [], 15, "no new pad")
-            pad.wait_for_status(r"\(3 of 20\)")
-            assert pad.errors == []

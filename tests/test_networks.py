@@ -77,6 +77,18 @@ def test_build_cnn_of_other_filters():
     assert networks.build_cnn((4, 6, 8, 9)).count_params() == kernels + others
 
 
+def test_build_cnn_in_steps_of_one_pools_instead():
+    def shapes(model):
+        kinds = "Conv2D", "MaxPooling2D"
+        return [x.output.shape[1:] for x in model.layers if type(x).__name__ in kinds]
+
+    quick, best = networks.build_cnn((4, 6, 8)), networks.build_cnn((4, 6, 8), step=1)
+    after = [(10, 10, 6), (5, 5, 6), (3, 3, 8)]
+    assert shapes(quick) == [(12, 12, 4), *after]
+    assert shapes(best) == [(24, 24, 4), (12, 12, 4), *after]
+    assert quick.count_params() == best.count_params()
+
+
 @slow
 def test_build_classic_cnn():
     # By hand: 3x3 kernels and biases, 12 x 12 x 64 pooled values, two dense layers.

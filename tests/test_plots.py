@@ -92,6 +92,16 @@ def test_images_stand_in_a_grid_with_their_titles():
     assert not any(ax.axison for ax in fig.axes)
 
 
+def test_of_signed_numbers_gray_is_zero():
+    fig = plots.show_images([IMAGE - 0.25, IMAGE[:3, :5], np.zeros((2, 2))])
+    signed, unsigned, blank = (ax.images[0] for ax in fig.axes)
+    assert signed.get_clim() == (-0.75, 0.75)
+    gray = signed.to_rgba(np.array([[-0.75, 0, 0.75]]))[0, :, 0]
+    np.testing.assert_allclose(gray, [1, 0.5, 0], atol=0.01)
+    assert unsigned.get_clim() == (0, IMAGE[2, 4])
+    assert (blank.to_rgba(blank.get_array()) == 1).all()  # nothing is white
+
+
 def test_few_images_fill_their_row():
     fig = plots.show_images([IMAGE, IMAGE])
     assert len(fig.axes) == 2

@@ -20,6 +20,7 @@ from PIL import Image
 from digitkit import nondigits
 from digitkit.data import to_unit
 from digitkit.ink import to_image
+from digitkit.inside import feature_maps, grad_cam, saliency
 from digitkit.networks import load_network
 from digitkit.places import replacing
 from digitkit.plots import BLUE, GRAY, ORANGE, show_images
@@ -207,6 +208,36 @@ def mistakes():
     return show_images(images, titles, columns=8, size=1)
 
 
+def hands():
+    """Show ten sevens on a foot, and ten twos that look much the same."""
+    sevens = draw_images([7] * 10, 7, {7: "00 90 90 29 29 99"}, jitter=0.6)
+    twos = draw_images([2] * 10, 3, {2: "10 80 80 09 09 99"}, jitter=0.6)
+    return show_images([*sevens, *twos], size=0.7)
+
+
+def inside():
+    """Show a drawing, a map of each of three layers, the gradient and Grad-CAM."""
+    network = load_network("shipped")
+    image = to_image(draw_strokes([4], seed=9)[0])
+    maps = feature_maps(network, image)
+    shown = {"a drawing": image}
+    for name, place in (("re_lu", "first"), ("re_lu_1", "middle"), ("re_lu_3", "last")):
+        strongest = maps[name].sum(axis=(0, 1)).argmax()
+        shown[f"{place} layer"] = maps[name][:, :, strongest]
+    shown |= {
+        "gradient": saliency(network, image),
+        "Grad-CAM": grad_cam(network, image),
+    }
+    fig, axes = plt.subplots(1, len(shown), figsize=(8.5, 1.8))
+    for ax, (title, numbers) in zip(axes, shown.items(), strict=True):
+        most = abs(numbers).max()
+        low = -most if numbers.min() < 0 else 0
+        ax.imshow(numbers, cmap="gray_r", vmin=low, vmax=most)
+        ax.set(title=title, xticks=[], yticks=[])
+        ax.spines[["top", "right"]].set_visible(True)
+    return fig
+
+
 def curves():
     """Show the validation loss of the four recorded runs, without their names."""
     fig, axes = plt.subplots(1, 4, figsize=(8.5, 1.9))
@@ -251,7 +282,7 @@ def main():
     first, *rest = few_colours(scenes)
     with replacing(IMAGES / "session.gif") as made:
         first.save(made, save_all=True, append_images=rest, duration=times, loop=0)
-    for make in (digits, network, mistakes, curves):
+    for make in (digits, network, mistakes, inside, curves, hands):
         with replacing(IMAGES / f"{make.__name__}.png") as made:
             make().savefig(made, dpi=110, bbox_inches="tight")
 
