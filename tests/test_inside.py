@@ -124,11 +124,12 @@ def test_grad_cam_by_hand():
     weights[..., 0, 4] = -1
     weights[..., 0, 5], weights[..., 1, 5] = 1, -0.25  # together: half the image
     weights[:14, :, 0, 6], weights[14:, :, 0, 6] = 3, -1  # on average for 6
+    weights[0, :, 0, 7], weights[1:, :, 0, 7] = 9, -1  # on average against 7
     model.layers[-1].set_weights([weights.reshape(-1, 10), bias])
     for digit in (3, 5, 6):
         expected = IMAGE / IMAGE.max()
         np.testing.assert_allclose(grad_cam(model, IMAGE, digit), expected, atol=1e-5)
-    for digit in (4, 8):
+    for digit in (4, 7, 8):
         assert not grad_cam(model, IMAGE, digit).any()
 
 

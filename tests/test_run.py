@@ -817,7 +817,7 @@ def test_environment_yml():
     assert "test" in project["optional-dependencies"]
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_environment_yml_resolves(request):
     source = load_launcher().bundle_options(["test"])
     if not source:

@@ -1,0 +1,71 @@
+"""The map of notebook 06, in a JupyterLab without a network: point at a digit."""
+
+from pathlib import Path
+
+import nbformat
+import pytest
+from lab import ROOT, start_browser, start_lab
+from nbformat.v4 import new_code_cell, new_notebook
+
+pytestmark = [pytest.mark.browser]
+
+NAME = "map.ipynb"
+SET_UP = """import altair as alt
+import numpy as np
+import digitkit as dk
+
+alt.renderers.enable("mimetype")
+places = np.array([[0.0, 0.0], [4.0, 4.0]])
+digits, probabilities = np.array([3, 8]), np.eye(10)[[3, 9]]
+images = dk.to_unit(dk.draw_images(digits, 1))"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Hold the lesson's own cell, and before it two digits in place of 2 000."""
+    path = Path(ROOT, "notebooks", "06_look_inside.ipynb")
+    lesson = nbformat.read(path, as_version=4)
+    assert 'alt.renderers.enable("mimetype")' in lesson.cells[2].source
+    (chart,) = [x for x in lesson.cells if "widget" in x.metadata.get("tags", [])]
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
+    cells = [new_code_cell(SET_UP), new_code_cell(chart.source)]
+    (tmp_path / "here").mkdir()
+    nbformat.write(new_notebook(cells=cells, metadata=kernel), tmp_path / "here" / NAME)
+    return tmp_path / "here"
+
+
+@pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
+def test_pointing_at_a_digit_shows_its_image(browser_path, folder, tmp_path, theme):
+    outside = []
+
+    def block(route):
+        outside.append(route.request.url)
+        route.abort()
+
+    lab = start_lab(folder, tmp_path / "home")
+    with lab as server, start_browser(browser_path) as browser:
+        page = browser.new_page(viewport={"width": 1000, "height": 1000})
+        page.route(lambda url: "//127.0.0.1" not in url, block)
+        server.open(page, NAME)
+        server.command(page, "apputils:change-theme", theme=theme)
+        server.command(page, "notebook:run-all-cells")
+        chart = page.locator(".vega-embed canvas")
+        chart.wait_for(timeout=60_000)
+        chart.scroll_into_view_if_needed()
+        corner = "x => [...x.getContext('2d').getImageData(2, 2, 1, 1).data].join()"
+        assert chart.evaluate(corner) == "255,255,255,255"
+        tip = page.locator("#vg-tooltip-element.visible")
+        box = chart.bounding_box()
+        for part, told in ((0, ["3", "3"]), (1, ["8", "9"])):  # digit, read as
+            # x and y run from 0 to 4: lower left, upper right, half hidden there.
+            x = box["x"] + 3 + part * (box["width"] - 6)
+            y = box["y"] + box["height"] - 3 - part * (box["height"] - 6)
+            page.mouse.move(x, y)
+            page.mouse.move(x + 1, y)
+            tip.wait_for(timeout=10_000)
+            assert tip.locator("td.value").all_inner_texts() == told
+            picture = tip.locator("img")
+            assert picture.evaluate("image => image.naturalWidth") == 84
+            page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+            tip.wait_for(state="detached", timeout=10_000)
+    assert not [url for url in outside if not url.startswith(("data:", "blob:"))]
