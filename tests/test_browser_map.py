@@ -15,14 +15,14 @@ import numpy as np
 import digitkit as dk
 
 alt.renderers.enable("mimetype")
-places = np.array([[0.0, 0.0], [4.0, 4.0]])
-digits, probabilities = np.array([3, 8]), np.eye(10)[[3, 9]]
+places = np.array([[1.0, 1.0], [3.0, 3.0], [0.0, 4.0], [4.0, 0.0]])
+digits, probabilities = np.array([3, 8, 0, 0]), np.eye(10)[[3, 9, 0, 0]]
 images = dk.to_unit(dk.draw_images(digits, 1))"""
 
 
 @pytest.fixture
 def folder(tmp_path):
-    """Hold the lesson's own cell, and before it two digits in place of 2 000."""
+    """Hold the lesson's own cell, and before it four digits in place of 2 000."""
     path = Path(ROOT, "notebooks", "06_look_inside.ipynb")
     lesson = nbformat.read(path, as_version=4)
     assert 'alt.renderers.enable("mimetype")' in lesson.cells[2].source
@@ -56,10 +56,10 @@ def test_pointing_at_a_digit_shows_its_image(browser_path, folder, tmp_path, the
         assert chart.evaluate(corner) == "255,255,255,255"
         tip = page.locator("#vg-tooltip-element.visible")
         box = chart.bounding_box()
-        for part, told in ((0, ["3", "3"]), (1, ["8", "9"])):  # digit, read as
-            # x and y run from 0 to 4: lower left, upper right, half hidden there.
-            x = box["x"] + 3 + part * (box["width"] - 6)
-            y = box["y"] + box["height"] - 3 - part * (box["height"] - 6)
+        for part, told in ((0.25, ["3", "3"]), (0.75, ["8", "9"])):  # digit, read as
+            # Both axes run from 0 to 4, within a margin of five pixels.
+            x = box["x"] + 5 + part * (box["width"] - 10)
+            y = box["y"] + 5 + (1 - part) * (box["height"] - 10)
             page.mouse.move(x, y)
             page.mouse.move(x + 1, y)
             tip.wait_for(timeout=10_000)
@@ -67,5 +67,5 @@ def test_pointing_at_a_digit_shows_its_image(browser_path, folder, tmp_path, the
             picture = tip.locator("img")
             assert picture.evaluate("image => image.naturalWidth") == 84
             page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-            tip.wait_for(state="detached", timeout=10_000)
+            tip.wait_for(state="hidden", timeout=10_000)
     assert not [url for url in outside if not url.startswith(("data:", "blob:"))]
