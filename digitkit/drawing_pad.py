@@ -1,18 +1,16 @@
 """The drawing pad: paper in the notebook, and what a network reads on it."""
 
-import base64
 import html
-import io
 from pathlib import Path
 from string import Template
 
 import numpy as np
 from ipywidgets import HTML, Box, Button, Dropdown
-from PIL import Image
 
 from . import drawings, ink
 from .networks import decide
 from .paper import DOTS, PEN, Paper
+from .pictures import image_to_url
 
 PAGE = Path(__file__).with_suffix(".html").read_text(encoding="utf-8")
 ONCE, ALWAYS = PAGE.split("<!-- What follows is sent anew for each drawing. -->")
@@ -125,13 +123,11 @@ class DrawingPad(Paper):
                 )
             except Exception as error:
                 words = f"The network gave no answer: {error!r}"
-        file = io.BytesIO()
-        Image.fromarray(np.uint8(255 - 255 * image)).save(file, "PNG")
         unsure = "" if self.probabilities is None else "?"
         network = getattr(self.predict, "network", "your function")
         self._shown = {
             "guess": unsure if self.guess is None else self.guess,
-            "picture": base64.b64encode(file.getvalue()).decode(),
+            "picture": image_to_url(image, scale=1),
             "network": html.escape(str(network)),
             "bars": self._bars(),
         }

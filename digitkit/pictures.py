@@ -48,7 +48,7 @@ def picture_to_image(path):
 
 
 def image_to_url(image, scale=3):
-    """Return an image as a ``data:`` URL, a picture written as text: for tooltips.
+    """Return an image as a ``data:`` URL, a picture written as text: for a page.
 
     Parameters
     ----------
@@ -66,9 +66,9 @@ def image_to_url(image, scale=3):
     >>> image_to_url(np.zeros((28, 28)))[:22]
     'data:image/png;base64,'
     """
-    gray = np.rint(255 * (1 - np.clip(image, 0, 1))).astype(np.uint8)
+    gray = np.uint8(255 - 255 * np.clip(image, 0, 1))
     file = io.BytesIO()
-    Image.fromarray(np.kron(gray, np.ones((scale, scale), np.uint8))).save(file, "png")
+    Image.fromarray(gray.repeat(scale, axis=0).repeat(scale, axis=1)).save(file, "PNG")
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
 
 

@@ -100,12 +100,12 @@ def has(cell, *kinds):
 
 
 def figures(cell):
-    """Return the bytes of each picture in the outputs."""
+    """Return each picture in the outputs, as the bytes of its file."""
     stored = [
         item for x in cell.get("outputs", []) for item in x.get("data", {}).items()
     ]
     return [
-        len(content if "svg" in kind else base64.b64decode(content))
+        content.encode() if "svg" in kind else base64.b64decode(content)
         for kind, content in stored
         if kind.startswith("image/")
     ]
@@ -375,7 +375,7 @@ def what_varies_is_said_and_bounded(notebook):
 @rule_for_all
 def small_figures(notebook):
     for cell in code(notebook):
-        if (size := max(figures(cell), default=0)) > LARGEST_FIGURE:
+        if (size := max(map(len, figures(cell)), default=0)) > LARGEST_FIGURE:
             yield (
                 cell,
                 f"its figure has {size} bytes, expected {LARGEST_FIGURE} or less",
@@ -398,15 +398,11 @@ def figures_end_and_are_told(notebook):
 @rule_for_all
 def seen_in_the_dark_too(notebook):
     for cell in code(notebook):
-        for x in cell.get("outputs", []):
-            if png := x.get("data", {}).get("image/png"):
-                picture = Image.open(io.BytesIO(base64.b64decode(png)))
-                corners = {
-                    picture.convert("RGBA").getpixel(p)
-                    for p in ((0, 0), (picture.width - 1, 0))
-                }
-                if corners != {(255, 255, 255, 255)}:
-                    yield cell, f"its figure's edge is {corners}, expected white"
+        for figure in figures(cell):
+            picture = Image.open(io.BytesIO(figure)).convert("RGBA")
+            corners = {picture.getpixel((x, 0)) for x in (0, picture.width - 1)}
+            if corners != {(255, 255, 255, 255)}:
+                yield cell, f"its figure's edge is {corners}, expected white"
 
 
 @rule_for_all

@@ -5,12 +5,11 @@ import gzip
 import json
 import os
 import random
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from test_drawings import python, run_at_once
 
 from digitkit import collection, drawings
 from digitkit.collection import load_writers, merge_drawings, remove_drawings
@@ -229,7 +228,7 @@ def test_a_fault_while_writing_spoils_nothing(tmp_path, monkeypatch, kind, fault
 def test_kernels_that_remove_and_save_at_once_lose_nothing(tmp_path):
     path = hand(tmp_path / "a.json", 1, 60)
     program = (
-        "import sys\nfrom digitkit import drawings, collection\n"
+        "from digitkit import collection\n"
         "print('ready', flush=True); sys.stdin.readline()\n"
         "for i in range(20):\n"
         "    if sys.argv[2] == 'remove':\n"
@@ -237,20 +236,7 @@ def test_kernels_that_remove_and_save_at_once_lose_nothing(tmp_path):
         "    else:\n"
         "        drawings.save_drawing([[(i, 0), (i, 10)]], 1, sys.argv[1])"
     )
-    command = [sys.executable, "-c", program, str(path)]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    kernels = [
-        subprocess.Popen([*command, what], **pipes)
-        for what in ("remove", "save", "remove")
-    ]
-    for kernel in kernels:
-        assert kernel.stdout.readline() == "ready\n"
-    for kernel in kernels:
-        kernel.stdin.write("go\n")
-        kernel.stdin.flush()
-    for kernel in kernels:
-        kernel.communicate(timeout=60)
-        assert kernel.returncode == 0
+    run_at_once([python(program, path, x) for x in ("remove", "save", "remove")])
     left, _ = drawings.load_drawings(path)
     removed, _ = drawings.load_drawings(f"{path}.removed")
     assert (len(left), len(removed)) == (40, 40)

@@ -213,6 +213,15 @@ def python(program, *arguments):
     return process
 
 
+def run_at_once(kernels):
+    for kernel in kernels:
+        kernel.stdin.write("go\n")
+        kernel.stdin.flush()
+    for kernel in kernels:
+        kernel.communicate(timeout=60)
+        assert kernel.returncode == 0
+
+
 def test_kernels_that_save_at_once_lose_nothing(tmp_path):
     path = tmp_path / "drawings.json"
     program = (
@@ -220,13 +229,7 @@ def test_kernels_that_save_at_once_lose_nothing(tmp_path):
         "for i in range(40):\n"
         "    drawings.save_drawing([[(i, 0), (i, 10)]], int(sys.argv[2]), sys.argv[1])"
     )
-    kernels = [python(program, path, digit) for digit in (1, 2, 3)]
-    for kernel in kernels:
-        kernel.stdin.write("go\n")
-        kernel.stdin.flush()
-    for kernel in kernels:
-        kernel.communicate(timeout=60)
-        assert kernel.returncode == 0
+    run_at_once([python(program, path, digit) for digit in (1, 2, 3)])
     loaded, digits = drawings.load_drawings(path)
     for digit in (1, 2, 3):
         mine = [d for d, label in zip(loaded, digits, strict=True) if label == digit]

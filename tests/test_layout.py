@@ -57,9 +57,9 @@ TABLE = {
     # Apart from paper, which would be too long with it.
     "hand": ({"numpy"}, set()),
     "paper": ({"numpy", "ipywidgets", "ipycanvas", "ink", "hand"}, set()),
-    # numpy and PIL: the picture of the image that the network sees.
+    # pictures: that of the image that the network sees.
     "drawing_pad": (
-        {"numpy", "PIL", "ipywidgets", "ink", "paper", "networks", "drawings"},
+        {"numpy", "pictures", "ipywidgets", "ink", "paper", "networks", "drawings"},
         set(),
     ),
     # Apart from drawings, which would be too long with it.
