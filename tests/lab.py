@@ -253,6 +253,13 @@ def write_pad_notebook(path):
     nbformat.write(notebook, path)
 
 
+def write_notebook(path, *cells):
+    """Write a notebook of some cells, for this Python's kernel."""
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
+    notebook = nbformat.v4.new_notebook(cells=list(cells), metadata=kernel)
+    nbformat.write(notebook, path)
+
+
 def on_paper(strokes):
     """Fit a drawing in any unit to the paper, its aspect kept: points from 0 to 1."""
     strokes = [ink.as_points(stroke) for stroke in strokes]

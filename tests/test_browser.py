@@ -30,6 +30,7 @@ from lab import (
     start_browser,
     start_lab,
     wait_until,
+    write_notebook,
 )
 from PIL import Image
 
@@ -523,10 +524,7 @@ COLLECT = 'import digitkit as dk\n\npad = dk.CollectingPad("my_hand.json")\npad'
 
 
 def test_a_mouse_writes_what_is_asked_for_and_a_reload_loses_nothing(browser, lab):
-    cells = [nbformat.v4.new_code_cell(COLLECT)]
-    metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
-    notebook = nbformat.v4.new_notebook(cells=cells, metadata=metadata)
-    nbformat.write(notebook, lab.folder / "hand.ipynb")
+    write_notebook(lab.folder / "hand.ipynb", nbformat.v4.new_code_cell(COLLECT))
     page = browser.new_page(viewport={"width": 1000, "height": 700})
     lab.server.open(page, "hand.ipynb")
     lab.server.command(page, "notebook:run-all-cells")

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from lab import ROOT, start_browser, start_lab
-from nbformat.v4 import new_code_cell, new_notebook
+from lab import ROOT, start_browser, start_lab, write_notebook
+from nbformat.v4 import new_code_cell
 
 pytestmark = [pytest.mark.browser]
 
@@ -27,10 +27,9 @@ def folder(tmp_path):
     lesson = nbformat.read(path, as_version=4)
     assert 'alt.renderers.enable("mimetype")' in lesson.cells[2].source
     (chart,) = [x for x in lesson.cells if "widget" in x.metadata.get("tags", [])]
-    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
     cells = [new_code_cell(SET_UP), new_code_cell(chart.source)]
     (tmp_path / "here").mkdir()
-    nbformat.write(new_notebook(cells=cells, metadata=kernel), tmp_path / "here" / NAME)
+    write_notebook(tmp_path / "here" / NAME, *cells)
     return tmp_path / "here"
 
 

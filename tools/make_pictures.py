@@ -35,6 +35,7 @@ from tests.lab import (
     stable_ink,
     start_browser,
     start_lab,
+    write_notebook,
 )
 
 NOTEBOOKS = ROOT / "notebooks"
@@ -45,7 +46,6 @@ CELL = """import digitkit as dk
 model = dk.load_network("shipped")
 pad = dk.DrawingPad(dk.predictor(model))
 pad"""
-KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
 HIDE = ".jp-cell-toolbar, .jp-Collapser {visibility: hidden}"
 PANEL = ".jp-NotebookPanel"
 THREE, EIGHT = (on_paper(draw_strokes([d], s, STYLES)[0]) for d, s in ((3, 24), (8, 0)))
@@ -265,8 +265,7 @@ def main():
     with tempfile.TemporaryDirectory() as temporary:
         folder, home = Path(temporary, "notebooks"), Path(temporary, "home")
         folder.mkdir()
-        notebook = nbformat.v4.new_notebook(cells=cells, metadata=KERNEL)
-        nbformat.write(notebook, folder / NAME)
+        write_notebook(folder / NAME, *cells)
         with start_lab(folder, home) as lab, start_browser(path) as browser:
             page = browser.new_page(
                 viewport={"width": 860, "height": 745},
