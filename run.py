@@ -16,6 +16,7 @@ import sys
 import sysconfig
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 USAGE = """\
@@ -281,9 +282,9 @@ def pip(python, *command, failure, unpacking=None):
         sys.exit("".join(told[-20:]) + failure)
 
 
-def call(*command, cwd=None):
+def call(*command, **options):
     """Run a command to its end; return its exit status."""
-    with subprocess.Popen(command, cwd=cwd) as process:
+    with subprocess.Popen(command, **options) as process:
         try:
             return process.wait()
         except KeyboardInterrupt:
@@ -321,18 +322,33 @@ def test():
             sep="\n  ",
             flush=True,
         )
-    results = []
-    for step in TESTS:
-        print(f"\n=== {step}", flush=True)
-        start = time.time()
-        failed = call(PYTHON, "-m", *step.split(), cwd=ROOT)
-        results.append((failed, time.time() - start, step))
-        if failed and edited is None and "nbval" in step:
-            print("If you have edited a notebook, this is why: its outputs now differ.")
-    print("\n=== summary")
+    *steps, notebooks = TESTS
+    with tempfile.TemporaryFile() as told, ThreadPoolExecutor() as beside:
+        # Together they take little more than half of the time one after the other:
+        # tests wait for browsers and processes, notebooks train.
+        pipes = {"stdout": told, "stderr": subprocess.STDOUT}
+        later = beside.submit(check, notebooks, **pipes)
+        results = []
+        for step in steps:
+            print(f"\n=== {step}", flush=True)
+            results.append(check(step))
+        print(f"\n=== {notebooks}, which began beside them", flush=True)
+        results.append(later.result())
+        told.seek(0)
+        print(told.read().decode(errors="replace"))
+    if results[-1][0] and edited is None:
+        print("If you have edited a notebook, this is why: its outputs now differ.")
+    print("=== summary")
     for failed, seconds, step in results:
         print(f"{'FAILED' if failed else 'passed'} {seconds:5.0f} s  {step}")
     return int(any(failed for failed, _, _ in results))
+
+
+def check(step, **options):
+    """Run one check; return its exit status, its seconds and itself."""
+    start = time.time()
+    failed = call(PYTHON, "-m", *step.split(), cwd=ROOT, **options)
+    return failed, time.time() - start, step
 
 
 def edited_notebooks():

@@ -711,13 +711,15 @@ def test_all_checks_run_and_failures_are_told(run, checkout, monkeypatch, capfd)
     assert run.main("test") == 1
     told = capfd.readouterr().out
     assert [line for line in told.splitlines() if line.startswith("===")] == [
-        *("=== fine 1", "=== bad 2", "=== fine 3", "=== bad --nbval"),
+        *("=== fine 1", "=== bad 2", "=== fine 3"),
+        "=== bad --nbval, which began beside them",
         "=== summary",
     ]
     assert told.index("notebooks/01.ipynb") < told.index("=== fine 1")
     results = [line.split() for line in told.splitlines()[-4:]]
     assert [line[0] for line in results] == ["passed", "FAILED", "passed", "FAILED"]
     assert results[3][3:] == ["bad", "--nbval"]
+    assert told.count("fine\n") == 2 and "\nbad\n" in told  # the last one's output too
 
 
 def test_unedited_checkout_that_passes(run, checkout, monkeypatch, capfd):
