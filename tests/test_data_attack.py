@@ -240,7 +240,7 @@ def test_a_stall_is_given_up(tmp_path, monkeypatch, serve, capsys, answer):
     monkeypatch.setattr(files, "PATIENCE", 0.5)
     begun = time.perf_counter()
     assert_standin(capsys, "no byte came within 0.5 seconds")
-    assert 0.5 <= time.perf_counter() - begun < 2
+    assert 0.5 <= time.perf_counter() - begun < 10
     assert no_mnist_kept(tmp_path)
 
 
@@ -250,7 +250,7 @@ def test_a_name_that_is_never_resolved_is_given_up(monkeypatch, serve, capsys):
     monkeypatch.setattr(files, "PATIENCE", 0.5)
     begun = time.perf_counter()
     assert_standin(capsys, "no byte came within 0.5 seconds")
-    assert time.perf_counter() - begun < 2
+    assert time.perf_counter() - begun < 10
 
 
 def dripping(n, seconds):

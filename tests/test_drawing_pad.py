@@ -471,7 +471,7 @@ def test_replay_draws_stroke_by_stroke_and_changes_nothing(pad, drawn):
     assert parts == sorted(parts) and set(parts) == {1, 2, 3, 4, 5}
     assert 10 < len(parts) < 60
     assert parts[-1] == 5 and pictures[-1] == (), "the drawing itself at the end"
-    assert time.monotonic() - begun < LONGEST
+    assert time.monotonic() - begun < 2 * LONGEST
     assert pad.strokes == strokes and pad._answer.value == before and not asked
 
 
@@ -721,7 +721,7 @@ def test_a_long_scribble_costs_no_more_by_the_move(pad):
     pad.pen_down(0.5, 0.5)
     early = median(500)
     median(10_000)
-    assert median(500) < 3 * early
+    assert median(500) < 5 * early
     pad.pen_up()
     assert pad.guess == 7
 

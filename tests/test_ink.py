@@ -378,7 +378,7 @@ def test_a_claim_of_many_pixels_is_refused_at_once(tmp_path, side):
     begun = time.perf_counter()
     with pytest.raises(ValueError, match=r"bomb\.png .*pixels") as caught:
         picture_to_image(path)
-    assert time.perf_counter() - begun < 0.5
+    assert time.perf_counter() - begun < 2
     assert "\n" not in str(caught.value)
 
 
