@@ -365,7 +365,7 @@ def edited_notebooks():
 
 def soak():
     """Run the long tests."""
-    prepare("test", "grade")
+    prepare("test", "grade", "class")
     return call(PYTHON, "-m", "pytest", "tests", "-m", "soak", cwd=ROOT)
 
 
@@ -435,13 +435,13 @@ def this_machine():
 
 
 def needed_pins(name, version):
-    """List the pins that a platform and a version of Python need, without GPUs."""
+    """List the pins that a platform and a version need, without GPUs and a server."""
     known = {"python_full_version": version + ".0", "implementation_name": "cpython"}
     known.update(PLATFORMS[name][1])
     needed = []
     for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines():
         pin, _, marker = line.partition(";")
-        if not pin or pin.startswith(("#", "nvidia-")):
+        if not pin or pin.startswith(("#", "nvidia-", "jupyterhub", "nodejs-")):
             continue
         # To pip, markers speak of this machine only. They read as Python.
         if not marker or eval(marker, {"__builtins__": {}}, known):
@@ -465,8 +465,8 @@ def bundle_options(extras):
     whole, whom = read_note(), f"{name} with Python {version}"
     remedy = f"With a network, type: python run.py bundle --platform {name}"
     remedy += f" --python {version}"
-    if "gpu" in extras:
-        why = "has nothing for GPUs."
+    if {"gpu", "class"} & set(extras):
+        why = "has nothing for GPUs and for a class server."
     elif whom not in whole:
         why = f"is whole for {', '.join(whole) or 'nobody'}, not for {whom}. {remedy}"
     elif whole[whom] != requirements():
