@@ -1,0 +1,23 @@
+"""Set JupyterHub up for a class: docs/classroom.md says where this file goes.
+
+digitkit's folder is shared: it belongs to root, and learners read it.
+"""
+
+import os
+from pathlib import Path
+
+SHARED = Path(__file__).resolve().parent.parent
+
+c = get_config()  # noqa: F821
+c.Spawner.args = [f"--config={SHARED / 'tools' / 'jupyter_server_config.py'}"]
+c.Spawner.default_url = "/lab/tree/digitkit/notebooks/00_start_here.ipynb"
+c.Spawner.environment.update(
+    {
+        # One copy of MNIST for all.
+        "DIGITKIT_DATA": os.environ.get("DIGITKIT_DATA") or str(SHARED / "data"),
+        # Or the first learner's TensorFlow takes the whole GPU.
+        "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+    }
+)
+# The most that one learner may take: The Littlest JupyterHub enforces it.
+c.Spawner.mem_limit = "3G"
