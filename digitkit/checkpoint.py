@@ -119,9 +119,12 @@ def keep_progress(model, batches, epochs, path=None, monitor="val_loss", told=()
             if self.best is not None:
                 model.set_weights(self.best)
             if self.stopped and self.epoch < epochs:
+                again = f"goes on after epoch {self.epoch}"
+                if self.epoch == 0:
+                    again = "begins with epoch 1, since it was not whole"
                 print(
                     f"Stopped in epoch {self.running + 1} of {epochs}. The network is "
-                    f"that of epoch {self.best_epoch}. The same again goes on."
+                    f"that of epoch {self.best_epoch}. The same again {again}."
                 )
 
         def forget(self):
@@ -142,6 +145,8 @@ def _variables(model):
 
 def _identify(model, batches, epochs, monitor):
     """Return a hash of all that decides what the training comes to, but chance."""
+    if getattr(model, "optimizer", None) is None:
+        raise ValueError("the network has no optimizer yet: call model.compile first")
     optimizer = model.optimizer.get_config()
     optimizer.pop("name")
     layers = [

@@ -65,8 +65,10 @@ def live_curves():
                 self.history["when"].append(epoch + 1)
                 for name in ("loss", "accuracy"):
                     self.history[name].append(logs[name])
+            # Stopped within an epoch: what is validated belongs to no whole one.
+            part = self.history["when"][-1] % 1
             for name in ("val_loss", "val_accuracy"):
-                if name in logs:
+                if name in logs and not part:
                     self.history[name].append(logs[name])
             self.last = logs
 

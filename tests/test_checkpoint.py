@@ -179,6 +179,26 @@ def fit(model, batches, kept, epochs, callbacks=()):
 
 
 @slow
+def test_a_network_that_is_not_compiled_is_refused(small):
+    with pytest.raises(ValueError, match=r"call model\.compile first"):
+        checkpoint.keep_progress(networks.build_cnn(), None, epochs=1)
+
+
+@slow
+@unix
+def test_stopped_in_its_first_epoch_it_says_that_it_begins_with_it(small, capsys):
+    model, batches, kept = by_hand(small, epochs=2, monitor="loss")
+    short = at(0, lambda: setattr(kept, "whole", False))  # after the first batches
+    stop = at(0, lambda: kept.stop())
+    model.fit(
+        batches, epochs=2, callbacks=[kept, short, stop], shuffle=False, verbose=0
+    )
+    assert kept.stopped and kept.epoch == 0
+    told = capsys.readouterr().out
+    assert "The same again begins with epoch 1, since it was not whole." in told
+
+
+@slow
 def test_what_is_not_measured_cannot_be_best(small):
     with pytest.raises(ValueError, match="no val_loss is measured: pass fit valid"):
         fit(*by_hand(small, epochs=3), 3)
@@ -290,7 +310,7 @@ def test_the_stop_button_ends_it_cleanly_and_it_goes_on(small, capsys):
     assert kept.epoch in (2, 3)  # it is soon, in an epoch of three batches
     told = capsys.readouterr().out
     assert "Stopped in epoch 3 of 4. The network is that of epoch" in told
-    assert "goes on" in told
+    assert f"The same again goes on after epoch {kept.epoch}.\n" in told
     assert signal.getsignal(signal.SIGINT) is before
     _, again = training.quick(small, epochs=4)
     assert len(again.history["loss"]) == 4

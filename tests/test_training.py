@@ -506,6 +506,20 @@ def test_the_bar_tells_epoch_loss_accuracy_and_the_time_left(screen, clock):
 
 
 @slow
+def test_live_curves_of_a_training_stopped_within_an_epoch(screen):
+    curves = progress.live_curves()
+    curves.set_params({"epochs": 3, "steps": 4})
+    curves.on_train_begin()
+    curves.on_epoch_begin(0)
+    curves.on_train_batch_end(0, {"loss": 0.2, "accuracy": 0.9})
+    logs = {"loss": 0.2, "accuracy": 0.9, "val_loss": 0.4, "val_accuracy": 0.9}
+    curves.on_epoch_end(0, logs)
+    curves.on_train_end()
+    assert curves.history["when"] == [0.25]
+    assert curves.history["val_loss"] == []
+
+
+@slow
 def test_live_curves_show_what_was_before_an_interruption(screen):
     curves = progress.live_curves()
     curves.set_params({"epochs": 3, "steps": 1})
