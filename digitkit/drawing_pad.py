@@ -41,6 +41,11 @@ class DrawingPad(Paper):
     probabilities : (10,) numpy.ndarray or None
         What `predict` answered; None for blank paper, or if it failed.
 
+    Raises
+    ------
+    ValueError
+        If `predict` is a network, or no function.
+
     Examples
     --------
     >>> pad = DrawingPad(lambda image: np.eye(10)[1])
@@ -50,6 +55,12 @@ class DrawingPad(Paper):
     """
 
     def __init__(self, predict):
+        if hasattr(predict, "predict_on_batch") or not callable(predict):
+            kind = type(predict).__name__
+            raise ValueError(
+                f"expected a function of one image, received {kind}: "
+                "write dk.DrawingPad(dk.predictor(model))"
+            )
         self.predict = predict
         self.probabilities = None
         buttons = [

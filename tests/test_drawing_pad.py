@@ -197,6 +197,19 @@ def test_coordinates_are_moved_onto_the_paper(pad):
     assert pad.strokes == [[(0.0, 0.5), (1.0, 1.0)]]
 
 
+class Network:
+    def __call__(self, images):
+        return images
+
+    predict_on_batch = __call__
+
+
+@pytest.mark.parametrize("predict", [Network(), "shipped", None])
+def test_what_is_no_function_of_one_image_is_refused(predict):
+    with pytest.raises(ValueError, match=r"received .*: write dk.DrawingPad"):
+        DrawingPad(predict)
+
+
 @pytest.mark.parametrize(
     "points",
     [
