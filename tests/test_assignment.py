@@ -70,6 +70,20 @@ def test_answers_are_taken_away_and_tests_are_seen_and_hidden(path):
     assert not any("widget" in x.metadata.get("tags", []) for x in notebook.cells)
 
 
+@pytest.mark.parametrize("output", [False, True])
+def test_an_exercise_that_was_tried_is_not_handed_out(tmp_path, output):
+    path = tmp_path / "02_train_a_cnn.ipynb"
+    notebook = nbformat.read(ROOT / "notebooks" / path.name, as_version=4)
+    cell = next(x for x in notebook.cells if "answer_1 = ..." in x.source)
+    if output:
+        cell.outputs = [nbformat.v4.new_output("stream", text="8208")]
+    else:
+        cell.source = cell.source.replace("answer_1 = ...", "answer_1 = 8208")
+    nbformat.write(notebook, path)
+    with pytest.raises(ValueError, match=r"exercise 1 was tried in 02_train"):
+        TOOL["tasks_of"](path)
+
+
 @pytest.fixture(scope="module")
 def course(tmp_path_factory):
     folder = tmp_path_factory.mktemp("course")

@@ -105,6 +105,13 @@ def tasks_of(path):
             if number:
                 tasks[number] = (found[0].replace("### ", "## ", 1), False)
         elif number:
+            # A copy in which the exercise was tried would hand out the answer.
+            if cell.outputs or f"answer_{number} = ..." not in cell.source:
+                raise ValueError(
+                    f"exercise {number} was tried in {path.name}, and its answer would "
+                    "be handed out: keep a copy of the notebooks elsewhere, then type "
+                    "git checkout HEAD -- notebooks"
+                )
             begins = f"\n\nIn the lesson it begins so:\n\n```python\n{cell.source}\n```"
             tasks[number] = (tasks[number][0] + begins, True)
     return tasks
@@ -154,4 +161,7 @@ def marked(cell, name, solution=False, grade=False, points=None):
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    try:
+        main(*sys.argv[1:])
+    except ValueError as error:
+        sys.exit(f"make_assignment: {error}")
