@@ -70,9 +70,12 @@ def merge_drawings(paths, path, names=False):
             known = [owners[key] for key in map(_content, mine) if key in owners]
             if known:
                 writer, origin = known[0]
+                where = f"are in {origin}, too,"
+                if origin == file.name:
+                    where = "were handed in twice"
                 problems.append(
-                    f"{file.name}: {len(known)} of {len(mine)} drawings are in "
-                    f"{origin}, too, and taken once"
+                    f"{file.name}: {len(known)} of {len(mine)} drawings {where} "
+                    "and taken once"
                 )
             else:
                 writers += 1

@@ -68,7 +68,8 @@ def test_a_file_handed_in_twice_is_taken_once(tmp_path):
     told = "mia (1).json.gz: 10 of 10 drawings are in mia.json, too, and taken once"
     assert (count, problems) == (20, [told])
     assert load_writers(path)[::10].tolist() == ["learner 1", "learner 2"]
-    assert merge_drawings([mia, mia, tom], path)[0] == 20
+    told = "mia.json: 10 of 10 drawings were handed in twice and taken once"
+    assert merge_drawings([mia, mia, tom], path) == (20, [told])
 
 
 def test_a_file_handed_in_again_with_more_is_the_same_learner(tmp_path):
