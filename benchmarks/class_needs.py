@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -48,7 +49,7 @@ def why_no_users():
     """Return why learners cannot be users of this system; None if they can."""
     if os.geteuid():
         return "this is not root"
-    for place in (ROOT, Path(sys.prefix)):
+    for place in (ROOT, Path(sys.prefix), Path(tempfile.gettempdir())):
         if closed := closed_to_others(place):
             return f"other users cannot enter {closed}"
     return None

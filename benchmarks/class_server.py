@@ -29,7 +29,7 @@ c.DummyAuthenticator.password = {password!r}
 c.SimpleLocalProcessSpawner.home_dir_template = "{folder}/home/{{username}}"
 c.Spawner.cmd = [{python!r}, "-m", "jupyterhub.singleuser", "--allow-root"]
 c.Spawner.start_timeout = c.Spawner.http_timeout = 300
-load_subconfig("{root}/tools/jupyterhub_config.py")
+load_subconfig("{folder}/hub/digitkit.py")
 c.Spawner.args += {options!r}
 c.Spawner.environment.update({{"LD_LIBRARY_PATH": {library!r}}})
 """
@@ -97,10 +97,10 @@ class ClassServer:
             folder=self.folder,
             python=python,
             library=library,
-            root=ROOT,
             options=self.options,
         )
         home = self.folder / "hub"
+        (home / "digitkit.py").symlink_to(ROOT / "tools" / "jupyterhub_config.py")
         (home / "jupyterhub_config.py").write_text(config)
         self.log = home / "log.txt"
         with self.log.open("wb") as output:

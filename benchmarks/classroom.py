@@ -29,6 +29,10 @@ PAD = """
 import digitkit as dk
 pad = dk.DrawingPad(dk.predictor(dk.load_network("shipped")))
 """
+SAVE = """
+import digitkit as dk
+print(dk.save_drawing([[(0, 0), (0, 1)]], 1)[0])
+"""
 OPEN = """
 for path in {paths}:
     try:
@@ -62,14 +66,11 @@ def main():
         peak, alone = watch(server, jobs)
         seconds = time.perf_counter() - begun
         failures = [failure for x in learners for failure in x.failures]
-        print(
-            f"{len(learners)} learners at once, {' '.join(arguments.notebooks)}, ",
-            end="",
-        )
-        print(f"{seconds:.0f} s: {len(failures)} failures", *failures, sep="\n  ")
+        who = f"{len(learners)} learners at once, {' '.join(arguments.notebooks)}"
+        told = f"{who}, {seconds:.0f} s: {len(failures)} failures"
+        print(told, *failures, sep="\n  ")
         print_use(learners, notebooks)
-        print(f"memory of all, at its peak: {peak:.1f} GiB;", end=" ")
-        print(f"of a learner's server without its kernel: {alone:.2f} GiB")
+        print(f"peak memory: of all {peak:.1f} GiB, of one server {alone:.2f} GiB")
         if failures:
             print(f"the Hub's last words:\n{server.last_words()}")
             return 1
@@ -118,59 +119,55 @@ def watch(server, jobs):
 
 def print_use(learners, notebooks):
     """Print what each notebook took, and how soon drawings were read."""
-    print(
-        f"{'notebook':28} {'peak GiB':>8} {'CPU s':>6} {'s':>6}   (median; peak: most)"
-    )
+    print("kernel of               peak GiB  CPU s  seconds  (most, median, median)")
     for name in notebooks:
         if rows := [learner.used[name] for learner in learners if name in learner.used]:
             memory, processor, seconds = zip(*rows, strict=True)
-            print(f"{name:28} {max(memory):8.2f} {np.median(processor):6.0f}", end="")
-            print(f" {np.median(seconds):6.0f}")
+            line = f"{name.removesuffix('.ipynb'):24}{max(memory):8.2f}"
+            print(f"{line} {np.median(processor):6.0f} {np.median(seconds):8.0f}")
     if times := [x.read_after for x in learners if x.read_after]:
-        print(
-            f"from logging in to the first drawing read: median {np.median(times):.0f}"
-        )
-        print(f"  s, longest {max(times):.0f} s")
+        told = f"median {np.median(times):.0f} s, longest {max(times):.0f} s"
+        print(f"from logging in to the first drawing read: {told}")
 
 
 def print_answers(learner):
     """Print how soon the pad answers a stroke, when the class is quiet."""
-    with Kernel(learner, f"{NOTEBOOKS}/pad.ipynb") as kernel:
+    with Kernel(learner, f"{NOTEBOOKS}/another.ipynb") as kernel:
         kernel.run(PAD)
         times = []
         for _ in range(DRAWINGS):
             times.append(1000 * learner.draw(kernel))
             kernel.run("pad.clear()")
-    print(
-        f"from the pen's lift to the answer: median {np.median(times):.0f} ms, ", end=""
-    )
-    print(f"95 % within {np.quantile(times, 0.95):.0f} ms")
+    median, most = np.quantile(times, [0.5, 0.95])
+    print(f"pen's lift to answer: median {median:.0f} ms, 95 % within {most:.0f} ms")
 
 
 def print_privacy(learners):
     """Print whether learners can read each other's drawings; return 1 if they can."""
-    tried = seen = 0
+    files, seen = [run(learner, SAVE).strip() for learner in learners], 0
     for learner in learners:
-        others = [other for other in learners if other is not learner]
-        for other in others:
-            tried += 1
-            seen += sees(learner, other)
         if not sees(learner, learner):
             raise RuntimeError(f"{learner.name} cannot read what is their own")
+        seen += sum(sees(learner, other) for other in learners) - 1
+    tried = len(learners) * (len(learners) - 1)
     print(f"through the Hub, others' drawings were read {seen} of {tried} times")
     if why := why_no_users():
         print(f"through the system: not measured, since {why}")
         return bool(seen)
-    files = [learner.drawings for learner in learners]
     read = 0
     for i, learner in enumerate(learners):
-        with Kernel(learner, f"{NOTEBOOKS}/spy.ipynb") as kernel:
-            told = kernel.run(OPEN.format(paths=files)).split()
+        told = run(learner, OPEN.format(paths=files)).split()
         if told.pop(i) != "read" or set(told) - {"read", "refused"}:
             raise RuntimeError(f"{learner.name} found {told} in {files}")
         read += told.count("read")
     print(f"through the system, others' drawings were read {read} of {tried} times")
     return bool(seen or read)
+
+
+def run(learner, code):
+    """Run code in a new kernel; return what it prints."""
+    with Kernel(learner, f"{NOTEBOOKS}/another.ipynb") as kernel:
+        return kernel.run(code)
 
 
 def sees(learner, other):
@@ -183,4 +180,7 @@ def sees(learner, other):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

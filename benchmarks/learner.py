@@ -10,6 +10,7 @@ import websocket
 
 NOTEBOOKS = "digitkit/notebooks"  # where a learner finds them
 PATIENCE = 900  # seconds without a word from the Hub or a kernel
+PACE = 1 / 60  # seconds from one move of the mouse to the next
 SEVEN = [(150 + 25 * i, 120) for i in range(11)]  # in dots of the paper, 560 wide
 SEVEN += [(400 - 16 * i, 120 + 30 * i) for i in range(1, 11)]
 ANSWER = re.compile(r"This looks like an? \d|Unsure: perhaps an? \d|gave no answer")
@@ -27,7 +28,6 @@ class Learner:
     def __init__(self, url, name):
         self.name, self.url = name, url
         self.read_after = None  # seconds from the login to the first drawing read
-        self.drawings = None  # the file of their drawings
         self.used = {}  # notebook: (GiB, seconds of processor, seconds)
         self.failures = []
         self.web = requests.Session()
@@ -81,15 +81,12 @@ class Learner:
             for cell in cells:
                 if cell["cell_type"] != "code":
                     continue
-                kernel.run("".join(cell["source"]))
-                if not kernel.canvas:
+                kernel.run(cell["source"])
+                if "DrawingPad(" not in cell["source"]:
                     continue
                 self.draw(kernel)
                 if self.read_after is None:
                     self.read_after = time.perf_counter() - self.begun
-                    told = kernel.run("pad.save(7)\nprint(dk.work_folder())")
-                    self.drawings = f"{told.strip()}/drawings.json"
-                kernel.canvas = None
             memory, processor = map(float, kernel.run(USED).split())
         self.used[name] = (memory, processor, time.perf_counter() - begun)
 
@@ -168,6 +165,7 @@ class Kernel:
         """Draw a stroke; return the answer, and its seconds from the pen's lift."""
         moves = ["mouse_down", *["mouse_move"] * (len(points) - 1), "mouse_up"]
         for move, (x, y) in zip(moves, [*points, points[-1]], strict=True):
+            time.sleep(PACE)
             begun = time.perf_counter()
             event = {"event": move, "x": x, "y": y}
             data = {"method": "custom", "content": event}
