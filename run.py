@@ -20,8 +20,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 USAGE = """\
-python run.py lab [--gpu] [...]   open JupyterLab; the first time, set all up before
-                                  (what follows goes to JupyterLab)
+python run.py lab [...]           open JupyterLab; the first time, set all up before
+                                  (what follows goes to JupyterLab; but --gpu adds
+                                  what GPUs need, --scale what notebook 08 needs)
 python run.py test                check everything: style, code, notebooks
 python run.py soak                the long tests
 python run.py notebooks [...]     run the notebooks, all or those named, and store
@@ -294,14 +295,14 @@ def call(*command, **options):
 
 def lab(*arguments):
     """Open JupyterLab on the first notebook."""
-    gpu = "--gpu" in arguments
-    if gpu and sys.platform != "linux":
+    extras = [name for name in ("gpu", "scale") if f"--{name}" in arguments]
+    if "gpu" in extras and sys.platform != "linux":
         print("TensorFlow uses GPUs on Linux and in WSL2 only. Going on without.")
-    prepare(*["gpu"] if gpu else [])
+    prepare(*extras)
     command = [str(PYTHON), "-m", "jupyterlab", f"--ServerApp.root_dir={ROOT}"]
     command += ["--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb"]
     command += ["--LanguageServerManager.autodetect=False"]  # less for it to say
-    command += [word for word in arguments if word != "--gpu"]
+    command += [word for word in arguments if word not in ("--gpu", "--scale")]
     print("Leave this window open. Ctrl-C, twice, ends JupyterLab.", flush=True)
     if WINDOWS:
         return call(*command)
@@ -311,7 +312,7 @@ def lab(*arguments):
 
 def test():
     """Run all checks, each to its end; return 1 if any failed."""
-    prepare("test")
+    prepare("test", "scale")
     edited = edited_notebooks()
     if edited:
         print(
@@ -365,13 +366,13 @@ def edited_notebooks():
 
 def soak():
     """Run the long tests."""
-    prepare("test", "grade", "class")
+    prepare("test", "scale", "grade", "class")
     return call(PYTHON, "-m", "pytest", "tests", "-m", "soak", cwd=ROOT)
 
 
 def notebooks(*arguments):
     """Run the notebooks and store their outputs anew."""
-    prepare("test")
+    prepare("test", "scale")
     return call(PYTHON, ROOT / "tools" / "refresh_notebooks.py", *arguments)
 
 

@@ -624,8 +624,8 @@ def test_lab(run, monkeypatch):
     run.prepare = lambda *extras: prepared.append(extras)
     run.WINDOWS = False
     monkeypatch.setattr(os, "execv", lambda path, command: started.extend(command))
-    run.main("lab", "--no-browser", "--gpu", "--port", "8899")
-    assert prepared == [("gpu",)]
+    run.main("lab", "--no-browser", "--gpu", "--port", "--scale", "8899")
+    assert prepared == [("gpu", "scale")]
     python, *words = started
     assert python == str(run.PYTHON)
     assert words[:2] == ["-m", "jupyterlab"]
@@ -634,7 +634,7 @@ def test_lab(run, monkeypatch):
     assert first.startswith("--LabApp.default_url=/lab/tree/notebooks/")
     assert (ROOT / first.partition("/tree/")[2]).exists()
     assert words[-3:] == ["--no-browser", "--port", "8899"]
-    assert "--gpu" not in words
+    assert not {"--gpu", "--scale"} & {*words}
 
 
 @pytest.mark.parametrize("name", ["DATA", "PENS", "WORK", "CACHE"])
@@ -829,7 +829,7 @@ def test_environment_yml():
     # Line by line as conda hands them to pip, in the folder of this file.
     assert [shlex.split(line) for line in by_pip] == [
         ["-c", "constraints.txt"],
-        ["-e", ".[test]"],
+        ["-e", ".[scale,test]"],
     ]
     assert "test" in project["optional-dependencies"]
 

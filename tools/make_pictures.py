@@ -6,6 +6,7 @@ JupyterLab; this needs Chromium, Chrome or Edge, ``--browser PATH`` if it is not
 """
 
 import argparse
+import csv
 import io
 import json
 import tempfile
@@ -251,6 +252,21 @@ def curves():
     return fig
 
 
+def luck():
+    """Show what three networks read in eight runs each, as notebook 08 draws it."""
+    runs = {}
+    with (NOTEBOOKS / "recorded" / "scale.csv").open(encoding="utf-8") as file:
+        for what, _, value in csv.reader(file):
+            if what.startswith("accuracy of "):
+                runs.setdefault(what[-1], []).append(100 * float(value))
+    fig, ax = plt.subplots(figsize=(8.5, 1.9))
+    for row, read in enumerate(runs.values()):
+        ax.plot(read, [row] * len(read), "o", color=BLUE, alpha=0.5)
+        ax.plot(np.mean(read), row, "|", color=ORANGE, ms=24, mew=3)
+    ax.set(yticks=range(3), yticklabels=runs, ylim=(2.5, -0.5), xlabel="accuracy, %")
+    return fig
+
+
 def main():
     """Make them all."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -281,7 +297,7 @@ def main():
     first, *rest = few_colours(scenes)
     with replacing(IMAGES / "session.gif") as made:
         first.save(made, save_all=True, append_images=rest, duration=times, loop=0)
-    for make in (digits, network, mistakes, inside, curves, hands):
+    for make in (digits, network, mistakes, inside, curves, hands, luck):
         with replacing(IMAGES / f"{make.__name__}.png") as made:
             make().savefig(made, dpi=110, bbox_inches="tight")
 
