@@ -70,7 +70,7 @@ def main():
         told = f"{who}, {seconds:.0f} s: {len(failures)} failures"
         print(told, *failures, sep="\n  ")
         print_use(learners, notebooks)
-        print(f"peak memory: of all {peak:.1f} GiB, of one server {alone:.2f} GiB")
+        print(f"peak memory: of all {peak:.2f} GiB, of one server {alone:.2f} GiB")
         if failures:
             print(f"the Hub's last words:\n{server.last_words()}")
             return 1
@@ -119,12 +119,13 @@ def watch(server, jobs):
 
 def print_use(learners, notebooks):
     """Print what each notebook took, and how soon drawings were read."""
-    print("kernel of               peak GiB  CPU s  seconds  (most, median, median)")
+    print("kernel of      peak GiB, of one it started  CPU s  seconds (median)")
     for name in notebooks:
         if rows := [learner.used[name] for learner in learners if name in learner.used]:
-            memory, processor, seconds = zip(*rows, strict=True)
-            line = f"{name.removesuffix('.ipynb'):24}{max(memory):8.2f}"
-            print(f"{line} {np.median(processor):6.0f} {np.median(seconds):8.0f}")
+            own, started, _, _ = np.max(rows, axis=0)
+            _, _, processor, seconds = np.median(rows, axis=0)
+            line = f"{name.removesuffix('.ipynb'):22} {own:.2f} {started:15.2f}"
+            print(f"{line} {processor:10.0f} {seconds:8.0f}")
     if times := [x.read_after for x in learners if x.read_after]:
         told = f"median {np.median(times):.0f} s, longest {max(times):.0f} s"
         print(f"from logging in to the first drawing read: {told}")

@@ -18,7 +18,7 @@ USED = """
 import resource
 own, started = (resource.getrusage(who) for who in (0, -1))
 seconds = own.ru_utime + own.ru_stime + started.ru_utime + started.ru_stime
-print((own.ru_maxrss + started.ru_maxrss) / 2**20, seconds)
+print(own.ru_maxrss / 2**20, started.ru_maxrss / 2**20, seconds)
 """
 
 
@@ -28,7 +28,7 @@ class Learner:
     def __init__(self, url, name):
         self.name, self.url = name, url
         self.read_after = None  # seconds from the login to the first drawing read
-        self.used = {}  # notebook: (GiB, seconds of processor, seconds)
+        self.used = {}  # notebook: (GiB, GiB of what it started, CPU s, s)
         self.failures = []
         self.web = requests.Session()
         self.token = {}
@@ -87,8 +87,8 @@ class Learner:
                 self.draw(kernel)
                 if self.read_after is None:
                     self.read_after = time.perf_counter() - self.begun
-            memory, processor = map(float, kernel.run(USED).split())
-        self.used[name] = (memory, processor, time.perf_counter() - begun)
+            used = map(float, kernel.run(USED).split())
+        self.used[name] = (*used, time.perf_counter() - begun)
 
     def draw(self, kernel):
         """Draw a seven, and see that it is read."""
