@@ -4,9 +4,11 @@ import contextlib
 import os
 import secrets
 import sys
+import time
 from pathlib import Path
 
 SHIPPED_NETWORK = Path(__file__).with_name("shipped.keras")
+DAY = 24 * 60 * 60  # seconds
 
 
 def work_folder(make=True):
@@ -61,7 +63,8 @@ def replacing(path):
     """Give a temporary path beside `path` that takes its place when all went well.
 
     Whoever reads `path` meanwhile sees the whole old file or the whole new one, and
-    an error or a crash while writing leaves the old one as it was.
+    an error or a crash while writing leaves the old one as it was. What a crash leaves
+    of the new one is swept away a day later.
 
     Examples
     --------
@@ -70,6 +73,10 @@ def replacing(path):
     """
     path = Path(path).absolute()
     path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.glob(".part-*"):
+        with contextlib.suppress(OSError):  # gone meanwhile, or somebody else's
+            if time.time() - left.stat().st_mtime > DAY:
+                left.unlink()
     # The suffix is kept: Keras and NumPy choose the format by it.
     temporary = path.with_name(f".part-{secrets.token_hex(8)}{path.suffix}")
     try:

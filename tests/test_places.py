@@ -1,10 +1,13 @@
 """Where things lie, and files that are replaced whole or not at all."""
 
+import os
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from digitkit import places
 from digitkit.places import cache_folder, replacing, work_folder
 
 
@@ -119,3 +122,14 @@ def test_two_writers_do_not_share_a_temporary_file(tmp_path):
         second.write_text("second")
     assert path.read_text() == "first"  # the one that ended last
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_a_crash_left_is_swept_away_a_day_later(tmp_path):
+    fresh, old = (tmp_path / f".part-{name}.csv" for name in ("fresh", "old"))
+    for path in fresh, old:
+        path.touch()
+    yesterday = time.time() - places.DAY - 60
+    os.utime(old, (yesterday, yesterday))
+    with replacing(tmp_path / "history.csv") as temporary:
+        temporary.write_text("new")
+    assert fresh.exists() and not old.exists()
