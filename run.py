@@ -295,14 +295,15 @@ def call(*command, **options):
 
 def lab(*arguments):
     """Open JupyterLab on the first notebook."""
-    extras = [name for name in ("gpu", "scale") if f"--{name}" in arguments]
+    ours = {"--gpu": "gpu", "--scale": "scale"}
+    extras = [ours[word] for word in arguments if word in ours]
     if "gpu" in extras and sys.platform != "linux":
         print("TensorFlow uses GPUs on Linux and in WSL2 only. Going on without.")
     prepare(*extras)
     command = [str(PYTHON), "-m", "jupyterlab", f"--ServerApp.root_dir={ROOT}"]
     command += ["--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb"]
     command += ["--LanguageServerManager.autodetect=False"]  # less for it to say
-    command += [word for word in arguments if word not in ("--gpu", "--scale")]
+    command += [word for word in arguments if word not in ours]
     print("Leave this window open. Ctrl-C, twice, ends JupyterLab.", flush=True)
     if WINDOWS:
         return call(*command)
@@ -323,17 +324,17 @@ def test():
             sep="\n  ",
             flush=True,
         )
-    *steps, notebooks = TESTS
+    *steps, last = TESTS
     with tempfile.TemporaryFile() as told, ThreadPoolExecutor() as beside:
         # Together they take little more than half of the time one after the other:
         # tests wait for browsers and processes, notebooks train.
         pipes = {"stdout": told, "stderr": subprocess.STDOUT}
-        later = beside.submit(check, notebooks, **pipes)
+        later = beside.submit(check, last, **pipes)
         results = []
         for step in steps:
             print(f"\n=== {step}", flush=True)
             results.append(check(step))
-        print(f"\n=== {notebooks}, which began beside them", flush=True)
+        print(f"\n=== {last}, which began beside them", flush=True)
         results.append(later.result())
         told.seek(0)
         print(told.read().decode(errors="replace"))

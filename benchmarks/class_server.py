@@ -85,6 +85,8 @@ class ClassServer:
 
     def start(self):
         """Start the Hub, which starts its proxy, and wait for both."""
+        from jupyterhub.utils import can_connect  # not before it is known to be here
+
         ports = free_ports(3)
         self.url = f"http://127.0.0.1:{ports[0]}"
         python, library = python_for_all(self.folder)
@@ -114,7 +116,7 @@ class ClassServer:
             )
         self.tidy.callback(self.stop)
         begun = time.monotonic()
-        while not listens(ports[0]) or not listens(ports[1]):
+        while not all(can_connect("127.0.0.1", port) for port in ports[:2]):
             if self.hub.poll() is not None or time.monotonic() > begun + 60:
                 raise RuntimeError(f"the Hub did not start:\n{self.last_words()}")
             time.sleep(0.2)
@@ -161,10 +163,3 @@ def free_ports(count):
         for one in found:
             one.bind(("127.0.0.1", 0))
         return [one.getsockname()[1] for one in found]
-
-
-def listens(port):
-    """Tell whether somebody listens on a port of loopback."""
-    with contextlib.suppress(OSError):
-        return socket.create_connection(("127.0.0.1", port), 1).close() is None
-    return False

@@ -87,13 +87,14 @@ def by_epochs(mnist):
     """Train the network of notebook 02 on 10 000 images, anew for each number."""
     (images, digits), (x_test, y_test) = mnist
     images, digits = data.to_unit(images[:10_000]), digits[:10_000]
+    x_test = data.to_unit(x_test)
     accuracies = {}
     for epochs in (1, 2, 4, 8, 16, 32):
         keras.utils.set_random_seed(0)
         model = networks.build_cnn()
         model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
         model.fit(images, digits, 128, epochs, verbose=0)
-        _, accuracies[epochs] = model.evaluate(data.to_unit(x_test), y_test, verbose=0)
+        _, accuracies[epochs] = model.evaluate(x_test, y_test, verbose=0)
     return accuracies
 
 
