@@ -3,10 +3,10 @@
 import json
 import re
 import time
-import uuid
 
 import requests
 import websocket
+from jupyter_client.session import Session
 
 NOTEBOOKS = "digitkit/notebooks"  # where a learner finds them
 PATIENCE = 900  # seconds without a word from the Hub or a kernel
@@ -102,7 +102,7 @@ class Kernel:
     """A kernel of one's own, as a notebook that is opened gets it."""
 
     def __init__(self, learner, path):
-        self.learner, self.canvas = learner, None
+        self.learner, self.canvas, self.speaker = learner, None, Session()
         wanted = {"path": path, "type": "notebook", "name": path}
         wanted["kernel"] = {"name": "python3"}
         self.session = learner.server("POST", "sessions", json=wanted)
@@ -124,12 +124,9 @@ class Kernel:
 
     def send(self, kind, content):
         """Send a message; return its number."""
-        number = uuid.uuid4().hex
-        header = {"msg_id": number, "msg_type": kind, "version": "5.3"}
-        header.update(session=self.session["id"], username="", date="")
-        message = {"channel": "shell", "header": header, "content": content}
-        self.socket.send(json.dumps(message | {"parent_header": {}, "metadata": {}}))
-        return number
+        message = self.speaker.msg(kind, content) | {"channel": "shell"}
+        self.socket.send(json.dumps(message, default=str))  # a date, as text
+        return message["msg_id"]
 
     def messages(self):
         """Yield what the kernel says; pictures and ink, which are binary, left out."""

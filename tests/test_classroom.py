@@ -1,5 +1,6 @@
 """A class on one JupyterHub, and the files by which Binder sets digitkit up."""
 
+import contextlib
 import os
 import re
 import signal
@@ -146,11 +147,15 @@ def left():
 def test_a_class_that_is_interrupted_leaves_nothing(classroom, how):
     import psutil
 
+    def is_kernel(process):
+        with contextlib.suppress(psutil.NoSuchProcess):  # ended since it was listed
+            return "ipykernel_launcher" in " ".join(process.cmdline())
+
     before = left()
     process = subprocess.Popen([*classroom, "--learners", "2"])
     try:
         family, begun = [], time.monotonic()
-        while not any("ipykernel_launcher" in " ".join(p.cmdline()) for p in family):
+        while not any(map(is_kernel, family)):
             assert process.poll() is None and time.monotonic() < begun + 300
             time.sleep(0.5)
             family = psutil.Process(process.pid).children(recursive=True)
