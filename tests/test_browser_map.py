@@ -56,9 +56,9 @@ def test_pointing_at_a_digit_shows_its_image(browser_path, folder, tmp_path, the
         tip = page.locator("#vg-tooltip-element.visible")
         box = chart.bounding_box()
         for part, told in ((0.25, ["3", "3"]), (0.75, ["8", "9"])):  # digit, read as
-            # Both axes run from 0 to 4, within a margin of five pixels.
-            x = box["x"] + 5 + part * (box["width"] - 10)
-            y = box["y"] + 5 + (1 - part) * (box["height"] - 10)
+            # Both axes run from 0 to 4, within a margin of 5 and a padding of 12 pixels.
+            x = box["x"] + 17 + part * (box["width"] - 34)
+            y = box["y"] + 17 + (1 - part) * (box["height"] - 34)
             page.mouse.move(x, y)
             page.mouse.move(x + 1, y)
             tip.wait_for(timeout=10_000)
