@@ -69,8 +69,9 @@ def draw_images(n, seed):
         for drawing in kind(len(range(i, n, len(NON_DIGITS))), rng, False):
             radius = np.exp(rng.normal(0.2, 0.3))  # pixels, as the stand-in's
             scale, offset = ink.fit_to_box(np.concatenate(drawing)[None], radius)
-            strokes = [ink.resample(line * scale[0] + offset[0]) for line in drawing]
-            images.append(ink.draw(np.concatenate(strokes)[None], radius)[0])
+            moved = [line * scale[0] + offset[0] for line in drawing]
+            points = np.concatenate([ink.resample(line, 0.5) for line in moved])
+            images.append(ink.draw(points[None], radius)[0])
     return ink.move_to_centre(np.reshape(images, (-1, ink.SIZE, ink.SIZE)))
 
 

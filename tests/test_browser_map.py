@@ -56,7 +56,7 @@ def test_pointing_at_a_digit_shows_its_image(browser_path, folder, tmp_path, the
         tip = page.locator("#vg-tooltip-element.visible")
         box = chart.bounding_box()
         for part, told in ((0.25, ["3", "3"]), (0.75, ["8", "9"])):  # digit, read as
-            # Both axes run from 0 to 4, within a margin of 5 and a padding of 12 pixels.
+            # Both axes run from 0 to 4, within 5 pixels of margin and 12 of padding.
             x = box["x"] + 17 + part * (box["width"] - 34)
             y = box["y"] + 17 + (1 - part) * (box["height"] - 34)
             page.mouse.move(x, y)
