@@ -196,7 +196,8 @@ def make_venv(extras):
     require_venv()
     try:
         VENV.mkdir(exist_ok=True)
-        write_stamp({"unfinished": True, "extras": extras})
+        before = read_stamp().get("extras", [])  # there may be no room for more
+        write_stamp({"unfinished": True, "extras": before})
         for entry in VENV.iterdir():
             if entry.is_dir() and not entry.is_symlink():
                 shutil.rmtree(entry)
@@ -299,6 +300,7 @@ def lab(*arguments):
     extras = [ours[word] for word in arguments if word in ours]
     if "gpu" in extras and sys.platform != "linux":
         print("TensorFlow uses GPUs on Linux and in WSL2 only. Going on without.")
+        extras = [extra for extra in extras if extra != "gpu"]
     prepare(*extras)
     command = [str(PYTHON), "-m", "jupyterlab", f"--ServerApp.root_dir={ROOT}"]
     command += ["--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb"]

@@ -77,15 +77,15 @@ def train(arguments):
         training.make_repeatable(arguments.seed)
         options["seed"] = arguments.seed
     output = output or networks.own_network()
-    unfinished = output.with_name(f"{output.stem}-{arguments.recipe}-unfinished")
+    unfinished = f"{output.stem}-{arguments.recipe}-unfinished"  # may hold dots
     model, kept = recipe(
         loaded,
         callbacks=[progress.terminal_bar(arguments.recipe)],
-        path=unfinished.with_suffix(".npz"),
+        path=output.with_name(unfinished + ".npz"),
         **options,
     )
     if kept.stopped:  # which is no reason to replace a network that was finished
-        output = unfinished.with_suffix(output.suffix)
+        output = output.with_name(unfinished + output.suffix)
     print(f"saved: {networks.save_network(model, output)}", flush=True)
     if kept.stopped:
         return 130

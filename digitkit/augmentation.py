@@ -119,6 +119,7 @@ def augmented_batches(images, digits, batch_size=128, seed=0, augmented=True):
             super().__init__(workers=2, max_queue_size=40)
             self.epoch = 0
             content = zlib.crc32(np.ascontiguousarray(digits))
+            content = zlib.crc32(np.ascontiguousarray(images), content)
             self.identity = [len(images), content, batch_size, seed, augmented]
 
         def __len__(self):

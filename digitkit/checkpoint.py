@@ -3,9 +3,11 @@
 import csv
 import hashlib
 import json
+import re
 import signal
 import sys
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -133,6 +135,7 @@ def keep_progress(model, batches, epochs, path=None, monitor="val_loss", told=()
     return KeepProgress()
 
 
+ZIP = zipfile.BadZipFile, zlib.error
 SUMMARY = ("epoch", "best_epoch", "least", "history")
 
 
@@ -147,15 +150,12 @@ def _identify(model, batches, epochs, monitor):
     """Return a hash of all that decides what the training comes to, but chance."""
     if getattr(model, "optimizer", None) is None:
         raise ValueError("the network has no optimizer yet: call model.compile first")
-    optimizer = model.optimizer.get_config()
-    optimizer.pop("name")
-    layers = [
-        (type(layer).__name__, layer.output.shape, [w.shape for w in layer.weights])
-        for layer in model.layers
-    ]
+    layers = [[type(x).__name__, x.get_config(), x.output.shape] for x in model.layers]
+    compiled = model.optimizer.get_config(), model.get_compile_config().get("metrics")
     loss = getattr(model.loss, "__name__", model.loss)
-    parts = [layers, optimizer, loss, epochs, monitor, batches.identity]
+    parts = [layers, compiled, loss, epochs, monitor, batches.identity]
     text = json.dumps(parts, default=str, sort_keys=True)
+    text = re.sub('"name": "[^"]*"', "", text)  # Keras numbers them through
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -172,7 +172,7 @@ def _read(path, identity):
                 saved[name] = [file[f"{name}-{i}"] for i in range(n)]
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, EOFError, RuntimeError, *ZIP) as error:
         print(f"{path} is damaged ({error}): training begins anew")
         return {}
     print(f"Going on after epoch {saved['epoch']}, from {path}")

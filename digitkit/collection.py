@@ -153,7 +153,7 @@ def remove_drawings(numbers, path):
     path = Path(path).absolute()
     read_entries(path)  # before a lock is made beside what is not there
     with alone(path):
-        entries = read_entries(path)
+        entries, numbers = read_entries(path), [*numbers]  # walked twice
         wrong = [number for number in numbers if not _counts(number, entries)]
         if wrong:
             there = f"0 to {len(entries) - 1}" if entries else "none"

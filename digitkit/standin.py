@@ -4,7 +4,6 @@ The pen follows control points in smooth curves, with a hand that is never twice
 same. Written from looking at handwriting, not fitted to any data. Add your own 7!
 """
 
-import functools
 import re
 
 import numpy as np
@@ -171,17 +170,11 @@ def _hand(style, n, rng, jitter):
 
 def _spline(control):
     """Return the matrix ``(p, k)`` from control points to even points on the curve."""
-    basis, t, dense = _basis(len(control))
-    along = np.r_[0, np.cumsum(np.hypot(*np.diff(dense @ control, axis=0).T))]
-    even = np.linspace(0, along[-1], int(along[-1] * 3) + 2)
-    return basis(np.interp(even, along, t))
-
-
-@functools.cache
-def _basis(k):
-    """Return the curves of `k` control points, many t, and the curves' values there."""
     from scipy.interpolate import BSpline
 
+    k = len(control)
     basis = BSpline(np.arange(k + 5) - 2, np.eye(k)[np.r_[0, :k, k - 1]], 2)
     t = np.linspace(0, k, 50 * k)
-    return basis, t, basis(t)
+    along = np.r_[0, np.cumsum(np.hypot(*np.diff(basis(t) @ control, axis=0).T))]
+    even = np.linspace(0, along[-1], int(along[-1] * 3) + 2)
+    return basis(np.interp(even, along, t))

@@ -216,7 +216,9 @@ def test_once_all_epochs_are_done_it_is_kept_until_it_is_forgotten(small, work):
 
 
 @slow
-@pytest.mark.parametrize("change", ["epochs", "rate", "seed", "network", "digits"])
+@pytest.mark.parametrize(
+    "change", ["epochs", "rate", "seed", "network", "digits", "images", "a layer"]
+)
 def test_another_training_begins_anew(small, change, capsys, monkeypatch):
     interrupted(training.quick, small, 1, epochs=2)
     options = {"epochs": 2}
@@ -228,6 +230,20 @@ def test_another_training_begins_anew(small, change, capsys, monkeypatch):
         monkeypatch.setattr(training.one_cycle, "__defaults__", (0.001,))
     elif change == "network":
         monkeypatch.setattr(networks, "build_cnn", networks_with_two_layers)
+    elif change == "a layer":
+        build = networks.build_cnn
+
+        def with_sigmoid():
+            import keras
+
+            model = build()
+            model.layers[-1].activation = keras.activations.sigmoid
+            return model
+
+        monkeypatch.setattr(networks, "build_cnn", with_sigmoid)
+    elif change == "images":
+        (images, digits), test = small
+        small = (images.transpose(0, 2, 1), digits), test
     else:
         (images, digits), test = small
         small = (images, digits[::-1]), test

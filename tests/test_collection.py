@@ -152,7 +152,7 @@ def test_what_is_removed_is_gone_and_the_rest_stays(tmp_path):
     assert drawings.read_entries(path) == left
     aside = tmp_path / "a.json.removed"
     assert drawings.read_entries(aside) == [before[3], before[17]]
-    assert remove_drawings([0], path) == 17
+    assert remove_drawings(iter([0]), path) == 17
     assert drawings.read_entries(aside) == [before[3], before[17], before[0]]
     assert not [x for x in tmp_path.glob("*.json") if x != path], "none to hand in"
     assert remove_drawings([], path) == 17

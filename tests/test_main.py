@@ -226,7 +226,8 @@ def test_train_passes_on_what_it_is_told(fake_training):
     assert fake_training["saved"] == Path("deep/down/net.h5")
     assert fake_training["path"] == Path("deep/down/net-quick-unfinished.npz")
     del fake_training["forgotten"]
-    assert run("train", "--seed", 0) == 0
+    assert run("train", "--seed", 0, "--output", "net.v2.keras") == 0
+    assert fake_training["path"] == Path("net.v2-quick-unfinished.npz")
     assert fake_training["seeds"] == [0]
     assert fake_training["seed"] == 0
 

@@ -300,6 +300,13 @@ def test_what_pip_is_asked_for(run, extras):
     assert asked[1:] == [*words, "--progress-bar", "off"]
 
 
+def test_extras_that_there_is_no_room_for_are_asked_for_once(run):
+    run.require_room = lambda place, gigabytes: run.refuse("no room")
+    with pytest.raises(SystemExit):
+        run.make_venv(["gpu", "test"])
+    assert run.read_stamp() == {"unfinished": True, "extras": []}
+
+
 def test_make_venv_leaves_nothing_of_the_old(run):
     (run.VENV / "lib").mkdir(parents=True)
     (run.VENV / "lib" / "old.py").touch()
@@ -309,7 +316,7 @@ def test_make_venv_leaves_nothing_of_the_old(run):
     run.call = lambda *command: called.append(command) or 0
     run.make_venv(["test"])
     assert [path.name for path in run.VENV.iterdir()] == [run.STAMP.name]
-    assert run.read_stamp() == {"unfinished": True, "extras": ["test"]}
+    assert run.read_stamp() == {"unfinished": True, "extras": []}
     assert called[0][1:] == ("-m", "venv", run.VENV)
     assert (run.ROOT / "pyproject.toml").exists()
 
@@ -635,6 +642,9 @@ def test_lab(run, monkeypatch):
     assert (ROOT / first.partition("/tree/")[2]).exists()
     assert words[-3:] == ["--no-browser", "--port", "8899"]
     assert not {"--gpu", "--scale"} & {*words}
+    monkeypatch.setattr(sys, "platform", "darwin")
+    run.main("lab", "--gpu", "--scale")
+    assert prepared[1:] == [("scale",)]
 
 
 @pytest.mark.parametrize("name", ["DATA", "PENS", "WORK", "CACHE"])
