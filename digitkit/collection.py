@@ -79,8 +79,11 @@ def merge_drawings(paths, path, names=False):
                 )
             else:
                 writers += 1
-                stem = file.name.partition(".")[0]
-                writer = (old or stem) if names else f"learner {writers}"
+                writer = f"learner {writers}"
+                if names:
+                    writer = old or file.name.removesuffix(".gz").removesuffix(".json")
+                    if not old and writer in {taken for taken, _ in owners.values()}:
+                        writer += f" ({writers})"  # of another folder, another person
             for entry in mine:
                 if (key := _content(entry)) not in owners:
                     owners[key] = writer, file.name

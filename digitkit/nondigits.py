@@ -57,7 +57,14 @@ def draw_non_digits(kind, n, seed, unseen=False):
     -------
     list of list of numpy.ndarray
         Each drawing is a list of strokes ``(p, 2)``.
+
+    Raises
+    ------
+    ValueError
+        If there is no such kind.
     """
+    if kind not in NON_DIGITS:
+        raise ValueError(f"there is no {kind!r}: expected one of {[*NON_DIGITS]}")
     return NON_DIGITS[kind](n, np.random.default_rng(seed), unseen)
 
 

@@ -153,14 +153,15 @@ def _check_tensorflow(machine):
 def _check_data():
     from . import data
 
-    cached = os.access(data.keras_cache(), os.R_OK)
-    if not cached and not os.environ.get("DIGITKIT_DATA"):
+    cached, named = data.keras_cache(), os.environ.get("DIGITKIT_DATA")
+    if not os.access(cached, os.R_OK) and not named:
         return "MNIST is fetched at first use; without a network, the stand-in", ""
     try:
         with contextlib.redirect_stderr(io.StringIO()) as told:
             data.load_mnist()
     except (OSError, ValueError) as error:
-        return str(error), "mend that, or unset DIGITKIT_DATA"
+        mend = "mend that, or unset DIGITKIT_DATA" if named else f"delete {cached}"
+        return str(error), mend
     return told.getvalue().removeprefix("digitkit: data: "), ""
 
 

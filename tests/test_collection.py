@@ -57,6 +57,10 @@ def test_no_name_is_kept_unless_asked_for(tmp_path):
     assert "Mia" not in path.read_text("utf-8")
     merge_drawings([file], path, names=True)
     assert set(load_writers(path)) == {"Mia Müller"}
+    (tmp_path / "b").mkdir()
+    other = hand(tmp_path / "b" / "Mia Müller.json", 2)
+    merge_drawings([file, other], path, names=True)
+    assert set(load_writers(path)) == {"Mia Müller", "Mia Müller (2)"}
 
 
 def test_a_file_handed_in_twice_is_taken_once(tmp_path):

@@ -380,7 +380,7 @@ def test_data_in_the_cache_that_is_damaged(tmp_path):
     cached = tmp_path / "keras" / "datasets" / "mnist.npz"
     cached.parent.mkdir(parents=True)
     cached.write_bytes(b"half of MNIST")
-    fails("data", str(cached), "mend that")
+    fails("data", str(cached), f"delete {cached}")
 
 
 def test_mnist_is_named(mnist, monkeypatch):

@@ -25,6 +25,10 @@ ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ROOT / "notebooks"
 NAME = "digits"  # of the assignment
 CONFIG = """\
+import os
+import tempfile
+
+os.environ["DIGITKIT_WORK"] = tempfile.mkdtemp()  # not the teacher's own
 c = get_config()  # noqa: F821
 c.CourseDirectory.course_id = "digitkit"
 c.ClearSolutions.code_stub = {"python": "# Your answer goes here."}
@@ -106,7 +110,8 @@ def tasks_of(path):
                 tasks[number] = (found[0].replace("### ", "## ", 1), False)
         elif number:
             # A copy in which the exercise was tried would hand out the answer.
-            if cell.outputs or f"answer_{number} = ..." not in cell.source:
+            stub = f"answer_{number} = ..." in cell.source
+            if cell.execution_count or cell.outputs or not stub:
                 raise ValueError(
                     f"exercise {number} was tried in {path.name}, and its answer would "
                     "be handed out: keep a copy of the notebooks elsewhere, then type "
