@@ -297,11 +297,11 @@ def call(*command, **options):
 def lab(*arguments):
     """Open JupyterLab on the first notebook."""
     ours = {"--gpu": "gpu", "--scale": "scale"}
-    extras = [ours[word] for word in arguments if word in ours]
+    extras = {ours[word] for word in arguments if word in ours}
     if "gpu" in extras and sys.platform != "linux":
         print("TensorFlow uses GPUs on Linux and in WSL2 only. Going on without.")
-        extras = [extra for extra in extras if extra != "gpu"]
-    prepare(*extras)
+        extras.remove("gpu")
+    prepare(*sorted(extras))
     command = [str(PYTHON), "-m", "jupyterlab", f"--ServerApp.root_dir={ROOT}"]
     command += ["--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb"]
     command += ["--LanguageServerManager.autodetect=False"]  # less for it to say

@@ -135,7 +135,7 @@ def keep_progress(model, batches, epochs, path=None, monitor="val_loss", told=()
     return KeepProgress()
 
 
-ZIP = zipfile.BadZipFile, zlib.error
+BAD_ZIP = zipfile.BadZipFile, zlib.error, RuntimeError
 SUMMARY = ("epoch", "best_epoch", "least", "history")
 
 
@@ -172,7 +172,7 @@ def _read(path, identity):
                 saved[name] = [file[f"{name}-{i}"] for i in range(n)]
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, KeyError, EOFError, RuntimeError, *ZIP) as error:
+    except (OSError, ValueError, KeyError, EOFError, *BAD_ZIP) as error:
         print(f"{path} is damaged ({error}): training begins anew")
         return {}
     print(f"Going on after epoch {saved['epoch']}, from {path}")

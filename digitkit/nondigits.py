@@ -77,6 +77,7 @@ def draw_images(n, seed):
             radius = np.exp(rng.normal(0.2, 0.3))  # pixels, as the stand-in's
             scale, offset = ink.fit_to_box(np.concatenate(drawing)[None], radius)
             moved = [line * scale[0] + offset[0] for line in drawing]
+            # Half a pixel apart will do: the soft edge hides what lies between.
             points = np.concatenate([ink.resample(line, 0.5) for line in moved])
             images.append(ink.draw(points[None], radius)[0])
     return ink.move_to_centre(np.reshape(images, (-1, ink.SIZE, ink.SIZE)))

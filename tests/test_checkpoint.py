@@ -217,7 +217,8 @@ def test_once_all_epochs_are_done_it_is_kept_until_it_is_forgotten(small, work):
 
 @slow
 @pytest.mark.parametrize(
-    "change", ["epochs", "rate", "seed", "network", "digits", "images", "a layer"]
+    "change",
+    ["epochs", "rate", "seed", "network", "a layer", "a metric", "digits", "images"],
 )
 def test_another_training_begins_anew(small, change, capsys, monkeypatch):
     interrupted(training.quick, small, 1, epochs=2)
@@ -241,6 +242,13 @@ def test_another_training_begins_anew(small, change, capsys, monkeypatch):
             return model
 
         monkeypatch.setattr(networks, "build_cnn", with_sigmoid)
+    elif change == "a metric":
+        metrics = ["accuracy", "sparse_top_k_categorical_accuracy"]
+        monkeypatch.setattr(
+            training,
+            "_compile",
+            lambda model, *how: model.compile(*how, metrics=metrics),
+        )
     elif change == "images":
         (images, digits), test = small
         small = (images.transpose(0, 2, 1), digits), test
@@ -264,7 +272,9 @@ def test_a_damaged_file_is_told_and_replaced(small, work, capsys):
     interrupted(training.quick, small, 1, epochs=2)
     path = work / "unfinished.npz"
     whole = path.read_bytes()
-    for damaged in (b"", whole[:1000], whole[:-1], b"nothing" * 99):
+    packed = whole.index(b"PK\x01\x02") + 10  # how the first part is compressed
+    unknown = whole[:packed] + b"c" + whole[packed + 1 :]
+    for damaged in (b"", whole[:1000], whole[:-1], b"nothing" * 99, unknown):
         path.write_bytes(damaged)
         assert checkpoint._read(path, "") == {}
         assert "is damaged" in capsys.readouterr().out

@@ -18,7 +18,7 @@ import keras
 from digitkit.data import data_source, load_mnist, to_unit
 from digitkit.networks import build_classic_cnn
 from digitkit.places import replacing
-from digitkit.training import make_repeatable
+from digitkit.training import halve_on_plateau, make_repeatable
 
 RECORDED = Path(__file__).parent.parent / "notebooks" / "recorded"
 SEED = 2024
@@ -74,11 +74,7 @@ def record(
     )
     callbacks = [keras.callbacks.LambdaCallback(on_epoch_end=say)]
     if plateau:
-        callbacks.append(
-            keras.callbacks.ReduceLROnPlateau(
-                "loss", factor=0.5, patience=1, min_delta=0.002
-            )
-        )
+        callbacks.append(halve_on_plateau())
     history = model.fit(
         x_train[:images],
         y_train[:images],
