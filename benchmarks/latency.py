@@ -12,9 +12,9 @@ import time
 import numpy as np
 
 from digitkit import ink
-from digitkit.drawing_pad import DrawingPad
 from digitkit.networks import load_network, predictor
-from digitkit.standin import draw_strokes
+from digitkit.pad.drawing_pad import DrawingPad
+from digitkit.stand_in import draw_strokes
 
 DRAWINGS = 300
 

@@ -16,9 +16,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import numpy as np
 
 from digitkit.drawings import read_entries
+from digitkit.files import replacing
 from digitkit.ink import to_image
 from digitkit.networks import UNSURE, decide, load_network
-from digitkit.places import replacing
 from digitkit.scoring import confusion, worst_mistakes
 
 SHOWN = 400  # mistakes at most in one picture

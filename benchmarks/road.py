@@ -18,7 +18,7 @@ import keras
 import numpy as np
 from pen_accuracy import ask, to_images
 
-from digitkit import augmentation, data, training
+from digitkit import data, training
 from digitkit.drawings import load_drawings
 
 
@@ -28,7 +28,7 @@ def unchanged(images, digits, **how_much):
 
 
 SWITCHES = {  # what stands where a step of the recipe is left out
-    "augmentation": (augmentation, "augment", lambda images, rng: images),
+    "augmentation": (training, "augment", lambda images, rng: images),
     "rare styles": (training, "add_rare_styles", unchanged),
     "non-digits": (training, "add_non_digits", unchanged),
 }

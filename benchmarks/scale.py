@@ -21,7 +21,7 @@ from training import measure_peak
 
 import digitkit
 from digitkit import data, networks
-from digitkit.places import replacing
+from digitkit.files import replacing
 
 NOTEBOOK = Path(__file__).parent.parent / "notebooks" / "08_scale_up.ipynb"
 SEEDS = 8

@@ -14,7 +14,7 @@ import numpy as np
 from pen_accuracy import ask
 from training import as_text, read_arguments, shares_read, tests_of
 
-from digitkit import data, standin, training
+from digitkit import data, stand_in, training
 
 
 def main():
@@ -22,7 +22,7 @@ def main():
     _, arguments = read_arguments(__doc__)
     os.environ["DIGITKIT_WORK"] = tempfile.mkdtemp()  # nothing of the learner's
     begun = time.process_time()
-    drawn = standin.draw_data_set()
+    drawn = stand_in.draw_data_set()
     print(f"70 000 images drawn in {time.process_time() - begun:.0f} s on one core")
     tests = {"itself": drawn[1]}
     mnist = data.load_mnist()

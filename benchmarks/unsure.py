@@ -15,7 +15,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import numpy as np
 from pen_accuracy import ask, to_images
 
-from digitkit import data, nondigits
+from digitkit import data, stand_in
 from digitkit.drawings import load_drawings
 from digitkit.networks import UNSURE, load_network
 
@@ -32,8 +32,8 @@ def main():
     _, (images, _) = data.load_mnist()
     digits = {data.data_source(): data.to_unit(images)}
     others = {
-        kind: nondigits.draw_non_digits(kind, DRAWINGS, i, unseen=True)
-        for i, kind in enumerate(nondigits.NON_DIGITS)
+        kind: stand_in.draw_non_digits(kind, DRAWINGS, i, unseen=True)
+        for i, kind in enumerate(stand_in.NON_DIGITS)
     }
     if arguments.pens:
         drawings, labels = load_drawings(arguments.pens)
@@ -56,9 +56,7 @@ def real_pairs(drawings, labels):
     """Lay two real drawings of different digits together, `DRAWINGS` times a kind."""
     rng = np.random.default_rng(0)
     pairs = {"pens side by side": [], "pens laid over": []}
-    for kind, lay in zip(
-        pairs, (nondigits.lay_beside, nondigits.lay_over), strict=True
-    ):
+    for kind, lay in zip(pairs, (stand_in.lay_beside, stand_in.lay_over), strict=True):
         while len(pairs[kind]) < DRAWINGS:
             one, other = rng.integers(len(drawings), size=2)
             if labels[one] != labels[other]:

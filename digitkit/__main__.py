@@ -1,4 +1,8 @@
-"""The command line: ``python -m digitkit train``, ``predict`` and ``check``."""
+"""The command line: ``python -m digitkit train``, ``predict`` and ``check``.
+
+Each command is a function here; it reads its arguments, calls the other rooms and
+prints. Errors of input become one line and a status.
+"""
 
 import argparse
 import contextlib
@@ -9,7 +13,7 @@ import tempfile
 import warnings
 from pathlib import Path
 
-from . import data, networks, pictures, places, progress, runtime, training
+from . import callbacks, data, files, machine, networks, paper, training
 
 HELP = """\
 Train a network to read handwritten digits, and read pictures with it.
@@ -63,13 +67,13 @@ def train(arguments):
     output = arguments.output
     if output and (output.suffix not in (".keras", ".h5") or output.is_dir()):
         raise ValueError(f"--output {output} should be a file ending in .keras or .h5")
-    _require_writable(output.parent if output else places.work_folder())
+    _require_writable(output.parent if output else files.work_folder())
     (x_train, y_train), (x_test, y_test) = loaded = data.load_mnist()
     print(x_train.shape, y_train.shape)
     print(f"{len(x_train)} training samples, {len(x_test)} test samples")
     with _without_noise():
-        machine = runtime.describe_machine()
-    print(f"device: {machine['device']} (GPU: {machine['GPU']})", flush=True)
+        found = machine.describe_machine()
+    print(f"device: {found['device']} (GPU: {found['GPU']})", flush=True)
 
     recipe = training.RECIPES[arguments.recipe]
     options = {"epochs": arguments.epochs} if arguments.epochs else {}
@@ -80,7 +84,7 @@ def train(arguments):
     unfinished = f"{output.stem}-{arguments.recipe}-unfinished"  # may hold dots
     model, kept = recipe(
         loaded,
-        callbacks=[progress.terminal_bar(arguments.recipe)],
+        callbacks=[callbacks.progress_bar(arguments.recipe)],
         path=output.with_name(unfinished + ".npz"),
         **options,
     )
@@ -101,7 +105,7 @@ def predict(arguments):
     images, status = [], 0
     for path in arguments.files:
         try:
-            images.append((path, pictures.picture_to_image(path)))
+            images.append((path, paper.picture_to_image(path)))
         except (OSError, ValueError) as error:
             status = _tell(error)
     if images:
@@ -119,7 +123,7 @@ def predict(arguments):
 
 def check(arguments):
     """Say what works on this machine, and what to do where something does not."""
-    return 0 if runtime.print_results(runtime.check()) else 1
+    return 0 if machine.print_results(machine.check()) else 1
 
 
 def _tell(error):

@@ -1,4 +1,7 @@
-"""Tell a learner which exercises are still open."""
+"""Exercises: which of a lesson's exercises still have no answer.
+
+Each lesson's last check calls this with its own names. It prints, and gives nothing.
+"""
 
 
 def print_open_exercises(names, count):

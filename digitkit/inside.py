@@ -1,4 +1,9 @@
-"""Look inside a network: what its layers make of an image, and where it looks."""
+"""Inside a network: what its layers make of an image, and where it looks.
+
+In come a network and an image; out come feature maps, saliency or Grad-CAM as arrays,
+which `digitkit.plots` shows. Lesson 06 uses it. This room alone names TensorFlow, for
+gradients: Keras has no word for them that all its backends know.
+"""
 
 import numpy as np
 

@@ -1,10 +1,15 @@
-"""Build, save, load and ask the networks."""
+"""Networks: build, save and load them, ask one what it reads, and decide.
+
+A network reads images ``(n, 28, 28)`` and gives ten probabilities for each. It is saved
+to one ``.keras`` file without its optimizer. `predictor` makes a fast function of it,
+which the pads and the command line ask; `decide` says "unsure" if no digit is likely.
+"""
 
 from pathlib import Path
 
 import numpy as np
 
-from .places import SHIPPED_NETWORK, replacing, work_folder
+from .files import SHIPPED_NETWORK, replacing, work_folder
 
 UNSURE = 0.5  # an answer is to be more likely right than wrong
 

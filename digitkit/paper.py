@@ -1,191 +1,93 @@
-"""Paper in the notebook, and the strokes that are drawn on it."""
+"""Paper: turn a picture of a written digit into an image as MNIST's were made.
 
-import asyncio
-import contextlib
-import time
+In comes a picture file, dark on light or light on dark; out comes an image that a
+network reads. What lies behind the ink is taken away first. The last steps are those
+that `digitkit.ink` takes with strokes. The command line's ``predict`` uses it.
+"""
 
 import numpy as np
-from ipycanvas import Canvas, hold_canvas
-from ipywidgets import Box
+from PIL import Image, ImageFilter, ImageOps
 
-from . import ink
-from .hand import Hand
+from .ink import BOX, RADIUS, SIZE, move_to_centre
 
-DOTS = 560  # of the canvas; the page shows it at half, so that ink is sharp
-PEN = 28  # dots: the width of the ink
-MARK = "#d55e00"  # the colour of the ring where the pen of the keys is
-CLICK = 0.01  # of the paper: what went less far is a click of some button, not ink
-SPEED = 1.2  # papers a second, of the hand in a replay
-LONGEST = 3  # seconds of a replay
-FRAME = 0.03  # seconds from one picture of a replay to the next
-SPACING = 0.01  # of the paper: from point to point in a replay; more for a scribble
+LARGEST_PICTURE = 50_000_000  # pixels
 
 
-class Paper(Box):
-    """Show paper to draw on, and keep the strokes.
-
-    They are kept here, not in the page: they outlive a reload, and all methods work
-    without a browser. A subclass overrides `changed` to hear of each change of the
-    drawing, and `tell` to show words to whoever draws.
-
-    With the focus on the paper (Tab), the arrow keys move the pen, Home, Page Up, End
-    and Page Down move it diagonally, Space puts it down and lifts it, Backspace takes
-    back a stroke, and Escape or Tab leaves the paper.
+def picture_to_image(path):
+    """Read a picture of one digit, dark on light or light on dark, as an image.
 
     Parameters
     ----------
-    after : ipywidgets.Widget, optional
-        Where Tab goes on to from the paper.
+    path : path of a PNG, JPEG or any file that Pillow reads, of any size
 
-    Attributes
-    ----------
-    strokes : list of list of (x, y)
-        The drawing, from 0 to 1 across the paper, y downwards.
+    Returns
+    -------
+    ``(28, 28)`` float32, made as `to_image` makes its own; zeros if blank.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If there is no such file, or it is no picture, damaged or too large.
     """
-
-    def __init__(self, after=None):
-        self.strokes = []
-        self._drawing = False
-        self._replaying = None  # the task that replays
-        self._canvas = Canvas(width=DOTS, height=DOTS)
-        self._canvas.on_client_ready(self._meet_page)
-        self._hand = Hand(self, self._canvas, after)
-        super().__init__([self._canvas])
-        self.add_class("digitkit")  # drawing_pad.html says how it looks
-        self.redraw()
-
-    @property
-    def pen_is_down(self):
-        """Whether a stroke has begun and not ended."""
-        return self._drawing
-
-    def pen_down(self, x, y):
-        """Begin a stroke at `x`, `y`, from 0 to 1; what lies outside is moved in."""
-        point = _on_paper(x, y)
-        self.pen_up()
-        self.stop_replay()
-        self.strokes.append([point])
-        self._drawing = True
-
-    def pen_move(self, x, y):
-        """Draw a line to `x`, `y`, from 0 to 1, if the pen is down."""
-        if self._drawing:
-            stroke = self.strokes[-1]
-            stroke.append(_on_paper(x, y))
-            line = np.multiply(stroke[-2:], DOTS).ravel().tolist()
-            with hold_canvas():  # sends even where an error left drawing held back
-                self._canvas.stroke_line(*line)
-
-    def pen_up(self):
-        """End the stroke. A mere click leaves no ink."""
-        if self._drawing:
-            self._drawing = False
-            if np.ptp(self.strokes[-1], axis=0).max() < CLICK:
-                self.strokes.pop()
-            self.update()
-
-    def add_stroke(self, points):
-        """Draw a whole stroke, a list of (x, y) from 0 to 1.
-
-        Raises
-        ------
-        ValueError
-            If `points` is empty, leaves the paper or is no list of finite (x, y).
-        """
-        points = ink.as_points(points)
-        if not len(points) or points.min() < 0 or points.max() > 1:
-            few = points[:3].tolist()
-            raise ValueError(f"expected points from 0 to 1 on paper, received {few}")
-        self.pen_up()
-        self._keep([*self.strokes, [*map(tuple, points.tolist())]])
-
-    def undo(self):
-        """Take back the last stroke."""
-        self._keep(self.strokes[:-1])
-
-    def clear(self):
-        """Take a new sheet of paper."""
-        self._hand.keys_at = None
-        self._keep([])
-
-    def replay(self):
-        """Draw the strokes once more, at a hand's speed but within three seconds.
-
-        The kernel does it when it has time, and whatever is drawn ends it. In a plain
-        script, where no event loop runs, the drawing just stays as it is.
-        """
-        self.pen_up()
-        self.stop_replay()
-        if self.strokes:
-            with contextlib.suppress(RuntimeError):  # no loop is running
-                self._replaying = asyncio.get_running_loop().create_task(self._play())
-
-    def stop_replay(self):
-        """Show the whole drawing at once."""
-        if self._replaying and not self._replaying.done():
-            self._replaying.cancel()
-            self.redraw()
-
-    def changed(self):
-        """Do what follows a change of the drawing; a subclass says what."""
-
-    def tell(self, words):
-        """Show words to whoever draws; a subclass says where."""
-
-    def update(self):
-        """Show the drawing as it is now, and do what follows."""
-        self.redraw()
-        self.changed()
-
-    def redraw(self, strokes=None):
-        """Show the drawing, or the strokes that are given, on white paper."""
-        strokes = self.strokes if strokes is None else strokes
-        strokes = [np.multiply(stroke, DOTS) for stroke in strokes]
-        at = self._hand.keys_at and np.multiply(self._hand.keys_at, DOTS).tolist()
-        canvas = self._canvas
-        with hold_canvas():  # drawing only: an error here would freeze the canvas
-            canvas.fill_style = "white"
-            canvas.fill_rect(0, 0, DOTS)
-            canvas.fill_style = canvas.stroke_style = "black"
-            canvas.line_width = PEN
-            canvas.line_cap = canvas.line_join = "round"
-            for stroke in strokes:
-                canvas.fill_circle(*stroke[0].tolist(), PEN / 2)  # for a dot
-                canvas.stroke_lines(stroke)
-            if at:
-                canvas.save()  # live ink stays black and wide
-                canvas.fill_style = canvas.stroke_style = MARK
-                canvas.line_width = 5
-                canvas.stroke_circle(*at, PEN * 0.7)
-                if self._drawing:
-                    canvas.fill_circle(*at, PEN * 0.4)
-                canvas.restore()
-
-    def _keep(self, strokes):
-        self.stop_replay()
-        self._drawing = False
-        self.strokes = strokes
-        self.update()
-
-    def _meet_page(self):
-        other = Canvas(layout=self._canvas.layout)  # a page is told which canvas to
-        with hold_canvas():  # draw on only when it was another one before
-            other.clear()
-        other.close()
-        self.redraw()
-
-    async def _play(self):
-        spacing = SPACING * max(1, sum(map(len, self.strokes)) / 1000)
-        strokes = [ink.resample(np.array(stroke), spacing) for stroke in self.strokes]
-        ends, points = np.cumsum([*map(len, strokes)]), np.concatenate(strokes)
-        seconds = min(LONGEST, len(points) * spacing / SPEED)
-        begun = time.monotonic()
-        while (passed := time.monotonic() - begun) < seconds:
-            drawn = points[: 1 + int(len(points) * passed / seconds)]
-            self.redraw([part for part in np.split(drawn, ends) if len(part)])
-            await asyncio.sleep(FRAME)
-        self.redraw()
+    try:
+        with Image.open(path) as picture:
+            size = picture.size
+            if size[0] * size[1] <= LARGEST_PICTURE:
+                picture = ImageOps.exif_transpose(picture).convert("RGBA")
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path} does not exist") from None
+    except Exception as error:  # damaged bytes make Pillow raise nearly anything
+        raise ValueError(
+            f"{path} is no picture that can be read ({error}): save it as PNG or JPEG"
+        ) from error
+    if size[0] * size[1] > LARGEST_PICTURE:
+        raise ValueError(
+            f"{path} claims {size[0]} x {size[1]} pixels: expected at most "
+            f"{LARGEST_PICTURE} in all; save it smaller"
+        )
+    picture.thumbnail((200, 200))
+    return _gray_to_image(_paper_and_ink(picture))
 
 
-def _on_paper(x, y):
-    return tuple(ink.as_points([(x, y)])[0].clip(0, 1).tolist())
+def _paper_and_ink(picture):
+    """Return an ``(h, w)`` array from 0, paper, to 1, ink, of an RGBA picture."""
+    opacity = np.asarray(picture.getchannel("A"), np.float32) / 255
+    gray = np.asarray(picture.convert("L"), np.float32) / 255
+    if opacity.min() < 0.5 < opacity.max() and np.ptp(gray[opacity > 0.5]) < 0.5:
+        return opacity  # one colour on nothing: the ink is what is not transparent
+    fill = np.median(gray[opacity > 0.5]) if (opacity > 0.5).any() else 1
+    gray = gray * opacity + fill * (1 - opacity)
+    border = np.median(np.concatenate([gray[0], gray[-1], gray[:, 0], gray[:, -1]]))
+    if gray.max() - border > border - gray.min():
+        gray = 1 - gray  # light on dark
+    # Paper is the lightest nearby, so that uneven light does not count as ink.
+    paper = Image.fromarray(np.uint8(gray * 255)).reduce(4)
+    paper = paper.filter(ImageFilter.MaxFilter(15)).filter(ImageFilter.BoxBlur(4))
+    away = np.asarray(paper.resize(gray.shape[::-1]), np.float32) / 255 - gray
+    if away.max() < 0.1:
+        return np.zeros_like(gray)
+    return np.clip((away / away.max() - 0.25) * 2, 0, 1)  # without noise
+
+
+def _gray_to_image(gray):
+    """Fit the ink of an ``(h, w)`` array to the box, as wide as MNIST's strokes."""
+    rows, columns = (np.flatnonzero(gray.any(axis=i)) for i in (1, 0))
+    if not rows.size:
+        return np.zeros((SIZE, SIZE), np.float32)
+    gray = gray[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    # A thin line would fade when shrunk: thicken it to the width of MNIST's.
+    dark = np.pad(gray > 0.5, 1)
+    edge = sum(np.count_nonzero(np.diff(dark, axis=i)) for i in (0, 1))
+    width = 2.5 * dark.sum() / max(edge, 1)  # as notebook 01 measures it
+    wanted = 2 * RADIUS * max(gray.shape) / BOX
+    more = max(0, round((wanted - width) / 2))
+    side = max(gray.shape) + 2 * more  # becomes BOX pixels
+    picture = Image.fromarray(np.uint8(gray * 255))
+    picture = ImageOps.expand(picture, more + round(0.7 * side))
+    picture = picture.filter(ImageFilter.MaxFilter(2 * more + 1))
+    whole = side * SIZE / BOX
+    left, top = (picture.width - whole) / 2, (picture.height - whole) / 2
+    box = (left, top, left + whole, top + whole)
+    small = picture.resize((SIZE, SIZE), Image.Resampling.BOX, box=box)
+    image = np.asarray(small, np.float32)[None]
+    return move_to_centre(image / max(image.max(), 1))[0]

@@ -1,4 +1,8 @@
-"""Count how well the digits were read: accuracy, mistakes, calibration."""
+"""Scoring: what is read right, and how sure the network was.
+
+In come true digits and predictions or probabilities; out come counts and shares that
+`digitkit.plots` draws. Lesson 05 uses it. What scikit-learn counts is left to it.
+"""
 
 import numpy as np
 

@@ -35,7 +35,7 @@ from lab import (
 from PIL import Image
 
 from digitkit.drawings import load_drawings
-from digitkit.standin import draw_strokes
+from digitkit.stand_in import draw_strokes
 
 pytestmark = pytest.mark.browser
 

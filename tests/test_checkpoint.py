@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from digitkit import checkpoint, networks, standin, training
+from digitkit import callbacks, networks, stand_in, training
 
-ROOT = Path(checkpoint.__file__).parent.parent
+ROOT = Path(callbacks.__file__).parent.parent
 slow = pytest.mark.slow
 unix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signal")
 
@@ -30,7 +30,7 @@ def work(tmp_path, monkeypatch):
 def data():
     """300 images, of which `quick` holds 100 back, and 50 to test on."""
     digits = np.random.default_rng(0).integers(0, 10, 350).astype(np.uint8)
-    images = standin.draw_images(digits, 0)
+    images = stand_in.draw_images(digits, 0)
     return (images[:300], digits[:300]), (images[300:], digits[300:])
 
 
@@ -163,7 +163,7 @@ def by_hand(data, epochs, monitor="val_loss"):
     return (
         model,
         batches,
-        checkpoint.keep_progress(model, batches, epochs, monitor=monitor),
+        callbacks.checkpoint(model, batches, epochs, monitor=monitor),
     )
 
 
@@ -181,7 +181,7 @@ def fit(model, batches, kept, epochs, callbacks=()):
 @slow
 def test_a_network_that_is_not_compiled_is_refused(small):
     with pytest.raises(ValueError, match=r"call model\.compile first"):
-        checkpoint.keep_progress(networks.build_cnn(), None, epochs=1)
+        callbacks.checkpoint(networks.build_cnn(), None, epochs=1)
 
 
 @slow
@@ -276,7 +276,7 @@ def test_a_damaged_file_is_told_and_replaced(small, work, capsys):
     unknown = whole[:packed] + b"c" + whole[packed + 1 :]
     for damaged in (b"", whole[:1000], whole[:-1], b"nothing" * 99, unknown):
         path.write_bytes(damaged)
-        assert checkpoint._read(path, "") == {}
+        assert callbacks._read(path, "") == {}
         assert "is damaged" in capsys.readouterr().out
     middle = len(whole) // 2
     path.write_bytes(whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :])
@@ -370,7 +370,7 @@ def test_the_stop_button_pressed_twice_stops_at_once(small):
     signal.signal(signal.SIGINT, signal.default_int_handler)  # as in a terminal
     with pytest.raises(KeyboardInterrupt):
         training.quick(small, epochs=4, callbacks=[at(2, press)])
-    assert checkpoint.keep_progress(*by_hand(small, 4)[:2], 4).epoch == 0
+    assert callbacks.checkpoint(*by_hand(small, 4)[:2], 4).epoch == 0
     _, kept = training.quick(small, epochs=4)
     assert len(kept.history["loss"]) == 4
 
@@ -383,7 +383,7 @@ def small_data(tmp_path_factory):
     """A file with 5 600 and 100 images: `quick` holds 5 000 back for validation."""
     path = tmp_path_factory.mktemp("data") / "small.npz"
     digits = np.random.default_rng(0).integers(0, 10, 5700).astype(np.uint8)
-    images = standin.draw_images(digits, 0)
+    images = stand_in.draw_images(digits, 0)
     arrays = {"x_train": images[:5600], "y_train": digits[:5600]}
     np.savez(path, **arrays, x_test=images[5600:], y_test=digits[5600:])
     return path

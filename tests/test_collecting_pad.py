@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from test_drawing_pad import SEVEN, draw, press
 
-from digitkit import collecting_pad, drawings
-from digitkit.collecting_pad import CollectingPad
+from digitkit import drawings
+from digitkit.pad import collecting_pad
+from digitkit.pad.collecting_pad import CollectingPad
 
 
 @pytest.fixture
@@ -79,7 +80,7 @@ def test_everyone_is_asked_in_the_same_order_as_the_days_before(pad, path):
 
 
 def test_what_is_removed_is_asked_for_again(pad, path):
-    from digitkit.collection import remove_drawings
+    from digitkit.drawings import remove_drawings
 
     write(pad, 20)
     assert pad.asked is None
@@ -195,7 +196,7 @@ def test_a_full_disk_is_told_and_the_drawing_stays(pad, path, monkeypatch):
 
 def test_a_kernel_killed_at_any_time_leaves_a_whole_file(path):
     program = (
-        "import sys\nfrom digitkit.collecting_pad import CollectingPad\n"
+        "import sys\nfrom digitkit.pad.collecting_pad import CollectingPad\n"
         "pad = CollectingPad(sys.argv[1], each=1000)\n"
         "print('ready', flush=True)\n"
         "while True:\n"

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from test_drawings import python, run_at_once
 
-from digitkit import collection, drawings
-from digitkit.collection import load_writers, merge_drawings, remove_drawings
-from digitkit.standin import draw_strokes
+from digitkit import drawings
+from digitkit.drawings import load_writers, merge_drawings, remove_drawings
+from digitkit.stand_in import draw_strokes
 
 
 def hand(path, seed, n=10):
@@ -237,7 +237,7 @@ def test_kernels_that_remove_and_save_at_once_lose_nothing(tmp_path):
         "print('ready', flush=True); sys.stdin.readline()\n"
         "for i in range(20):\n"
         "    if sys.argv[2] == 'remove':\n"
-        "        collection.remove_drawings([0], sys.argv[1])\n"
+        "        drawings.remove_drawings([0], sys.argv[1])\n"
         "    else:\n"
         "        drawings.save_drawing([[(i, 0), (i, 10)]], 1, sys.argv[1])"
     )
@@ -249,5 +249,5 @@ def test_kernels_that_remove_and_save_at_once_lose_nothing(tmp_path):
 
 def test_the_examples_are_true(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    results = doctest.testmod(collection)
+    results = doctest.testmod(drawings)
     assert results.attempted >= 6 and not results.failed

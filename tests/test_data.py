@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from digitkit import data, files
+from digitkit import data
 
 PARTS = {"train": ("x_train", "y_train"), "t10k": ("x_test", "y_test")}
 
@@ -84,13 +84,13 @@ def alone(tmp_path, monkeypatch):
     monkeypatch.setenv("DIGITKIT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(data, "_last_source", None)
     web = tmp_path / "web" / "mnist.npz"
-    monkeypatch.setattr(files, "MNIST_URL", web.as_uri())  # nothing is there yet
-    monkeypatch.setattr(data.standin, "draw_data_set", draw)
+    monkeypatch.setattr(data, "MNIST_URL", web.as_uri())  # nothing is there yet
+    monkeypatch.setattr(data.stand_in, "draw_data_set", draw)
 
 
 def draw():
     arrays = small_set(9, seed=1)
-    x_train, y_train, x_test, y_test = (arrays[name] for name in files.ARRAYS)
+    x_train, y_train, x_test, y_test = (arrays[name] for name in data.ARRAYS)
     return (x_train, y_train), (x_test, y_test)
 
 
@@ -102,14 +102,14 @@ def publish(tmp_path, content):
 
 def checksum(arrays=SMALL):
     return hashlib.sha256(
-        b"".join(arrays[n].tobytes() for n in files.ARRAYS)
+        b"".join(arrays[n].tobytes() for n in data.ARRAYS)
     ).hexdigest()
 
 
 def pretend_mnist(monkeypatch, content):
     """Take the npz of these bytes for MNIST."""
-    monkeypatch.setattr(files, "MNIST_NPZ_SIZE", len(content))
-    monkeypatch.setattr(files, "MNIST_NPZ_SHA256", hashlib.sha256(content).hexdigest())
+    monkeypatch.setattr(data, "MNIST_NPZ_SIZE", len(content))
+    monkeypatch.setattr(data, "MNIST_NPZ_SHA256", hashlib.sha256(content).hexdigest())
     monkeypatch.setattr(data, "MNIST_ARRAYS_SHA256", checksum())
 
 
@@ -281,7 +281,7 @@ def test_a_download_goes_to_keras_cache(tmp_path, monkeypatch):
 
 def test_the_stand_in_is_drawn_once(monkeypatch):
     first = flat(data.load_mnist())
-    monkeypatch.setattr(data.standin, "draw_data_set", lambda: pytest.fail("again"))
+    monkeypatch.setattr(data.stand_in, "draw_data_set", lambda: pytest.fail("again"))
     assert_is(data.load_mnist(), first)
     assert data.data_source() == "stand-in"
 
@@ -435,7 +435,7 @@ def attack(path, versions, folder=None):
             begun = time.perf_counter()
             total += 1
             try:
-                assert_sparse(files.read_arrays(folder or path))
+                assert_sparse(data.read_arrays(folder or path))
             except ValueError as error:
                 assert str(path) in str(error) or f"{folder} does not fit" in str(error)
                 assert "\n" not in str(error)
@@ -445,7 +445,7 @@ def attack(path, versions, folder=None):
 
 
 def assert_sparse(arrays):
-    for name, array in zip(files.ARRAYS, arrays, strict=True):
+    for name, array in zip(data.ARRAYS, arrays, strict=True):
         assert array.dtype == np.uint8
         assert np.array_equal(array, SPARSE[name])
 
@@ -523,9 +523,9 @@ def test_every_flipped_bit_of_raw_labels(tmp_path):
         path.write_bytes(content[:8] + labels)
         if max(labels) > 9:
             with pytest.raises(ValueError, match="expected digits from 0 to 9"):
-                files.read_arrays(folder)
+                data.read_arrays(folder)
         else:
-            assert files.read_arrays(folder)[1].tolist() == list(labels)
+            assert data.read_arrays(folder)[1].tolist() == list(labels)
 
 
 @st.composite
@@ -583,10 +583,10 @@ def test_a_huge_file_in_keras_cache(tmp_path):
 
 def test_a_raw_header_that_promises_too_much(tmp_path):
     folder = write_idx(tmp_path / "idx", SPARSE, zipped=False)
-    sizes = struct.pack(">3I", files.LARGEST, 28, 28)
+    sizes = struct.pack(">3I", data.LARGEST, 28, 28)
     (folder / "train-images-idx3-ubyte").write_bytes(b"\0\0\x08\3" + sizes + b"ink")
     with memory(5e6), pytest.raises(ValueError, match="it has 3"):
-        files.read_arrays(folder)
+        data.read_arrays(folder)
 
 
 def test_a_gzip_bomb(tmp_path):
@@ -594,13 +594,13 @@ def test_a_gzip_bomb(tmp_path):
     bomb = gzip.compress(idx(SPARSE["x_train"]) + bytes(100_000_000))
     (folder / "train-images-idx3-ubyte.gz").write_bytes(bomb)
     with memory(10e6), pytest.raises(ValueError, match="it has more"):
-        files.read_arrays(folder)
+        data.read_arrays(folder)
 
 
 def write_bomb(path, size, compression):
     """Write an npz of which x_train is `size` bytes of zeros."""
     with zipfile.ZipFile(path, "w", compression) as archive:
-        for name in files.ARRAYS:
+        for name in data.ARRAYS:
             with archive.open(f"{name}.npy", "w") as file:
                 if name == "x_train":
                     shape = {"shape": (size // 784, 28, 28)}
@@ -617,7 +617,7 @@ def write_bomb(path, size, compression):
 )
 @pytest.mark.parametrize("size_told", ["true", "small"])
 def test_a_zip_bomb(tmp_path, monkeypatch, compression, size_told):
-    monkeypatch.setattr(files, "LARGEST", 1000)
+    monkeypatch.setattr(data, "LARGEST", 1000)
     path, size = tmp_path / "mnist.npz", 784 * 50_000
     write_bomb(path, size, compression)
     if size_told == "small":  # in the archive's directory, which nobody checks
@@ -626,7 +626,7 @@ def test_a_zip_bomb(tmp_path, monkeypatch, compression, size_told):
         small = struct.pack("<I", 1000)
         path.write_bytes(content[:told] + small + content[told + 4 :])
     with memory(5e6), pytest.raises(ValueError, match="damaged"):
-        files.read_arrays(path)
+        data.read_arrays(path)
 
 
 def test_an_npz_header_that_promises_too_much(tmp_path):
@@ -642,7 +642,7 @@ def test_an_npz_header_that_promises_too_much(tmp_path):
                 file.write(bytes(784))
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         with pytest.raises(ValueError, match="damaged"):
-            files.read_arrays(path)
+            data.read_arrays(path)
         after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         assert (after - before) * unit < 100e6
 
@@ -652,12 +652,12 @@ def test_members_that_are_longer_than_their_headers_say(tmp_path):
     path = tmp_path / "mnist.npz"
     path.write_bytes(npz_of(np.savez))
     with zipfile.ZipFile(path) as archive:
-        members = {name: archive.read(f"{name}.npy") for name in files.ARRAYS}
+        members = {name: archive.read(f"{name}.npy") for name in data.ARRAYS}
     with zipfile.ZipFile(path, "w") as archive:
         for name, content in members.items():
             archive.writestr(f"{name}.npy", content.replace(b"(3,", b"(2,"))
     with pytest.raises(ValueError, match="longer than its header says"):
-        files.read_arrays(path)
+        data.read_arrays(path)
 
 
 # Scaling

@@ -27,7 +27,7 @@ from test_data import (
     small_set,
 )
 
-from digitkit import data, files
+from digitkit import data
 
 CONTENT = npz()
 STANDIN = small_set(9, seed=1)  # what `alone` lets the stand-in be
@@ -85,7 +85,7 @@ def serve(monkeypatch):
 
     def start(answer):
         servers.append(Server(answer))
-        monkeypatch.setattr(files, "MNIST_URL", servers[-1].url)
+        monkeypatch.setattr(data, "MNIST_URLS", (servers[-1].url,))
         return servers[-1]
 
     yield start
@@ -237,7 +237,7 @@ def test_nobody_listens(tmp_path, serve, capsys):
 )
 def test_a_stall_is_given_up(tmp_path, monkeypatch, serve, capsys, answer):
     serve(answer)
-    monkeypatch.setattr(files, "PATIENCE", 0.5)
+    monkeypatch.setattr(data, "PATIENCE", 0.5)
     begun = time.perf_counter()
     assert_standin(capsys, "no byte came within 0.5 seconds")
     assert 0.5 <= time.perf_counter() - begun < 10
@@ -247,7 +247,7 @@ def test_a_stall_is_given_up(tmp_path, monkeypatch, serve, capsys, answer):
 def test_a_name_that_is_never_resolved_is_given_up(monkeypatch, serve, capsys):
     over = serve(whole).over
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_: over.wait(60))
-    monkeypatch.setattr(files, "PATIENCE", 0.5)
+    monkeypatch.setattr(data, "PATIENCE", 0.5)
     begun = time.perf_counter()
     assert_standin(capsys, "no byte came within 0.5 seconds")
     assert time.perf_counter() - begun < 10
@@ -268,7 +268,7 @@ def dripping(n, seconds):
 
 def test_a_slow_download_is_not_given_up_while_bytes_come(monkeypatch, serve):
     serve(dripping(10, 0.2))
-    monkeypatch.setattr(files, "PATIENCE", 1)
+    monkeypatch.setattr(data, "PATIENCE", 1)
     begun = time.perf_counter()
     assert_is(data.load_mnist(), SMALL)
     assert time.perf_counter() - begun > 1.5
@@ -291,7 +291,7 @@ def test_an_endless_answer_is_cut_off(monkeypatch, serve):
 
 def test_a_proxy_is_used(monkeypatch, serve):
     server = serve(whole)
-    monkeypatch.setattr(files, "MNIST_URL", "http://mnist.invalid/mnist.npz")
+    monkeypatch.setattr(data, "MNIST_URLS", ("http://mnist.invalid/mnist.npz",))
     monkeypatch.setenv("http_proxy", server.url)
     assert_is(data.load_mnist(), SMALL)
     assert server.asked == ["http://mnist.invalid/mnist.npz"]
@@ -300,7 +300,7 @@ def test_a_proxy_is_used(monkeypatch, serve):
 def test_keras_address_is_asked_for_through_a_proxy(monkeypatch, serve, capsys):
     server = serve(forbidden)
     address = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"
-    monkeypatch.setattr(files, "MNIST_URL", address)
+    monkeypatch.setattr(data, "MNIST_URLS", (address,))
     monkeypatch.setenv("https_proxy", server.url)
     assert_standin(capsys, "403 Forbidden")
     assert server.asked == ["storage.googleapis.com:443"]
@@ -308,7 +308,7 @@ def test_keras_address_is_asked_for_through_a_proxy(monkeypatch, serve, capsys):
 
 def test_a_proxy_that_is_no_address(monkeypatch, serve, capsys):
     serve(whole)
-    monkeypatch.setattr(files, "MNIST_URL", "http://mnist.invalid/mnist.npz")
+    monkeypatch.setattr(data, "MNIST_URLS", ("http://mnist.invalid/mnist.npz",))
     monkeypatch.setenv("http_proxy", "http:///")
     assert_standin(capsys)
 
@@ -324,7 +324,7 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
     server.socket = context.wrap_socket(server.socket, server_side=True)
-    monkeypatch.setattr(files, "MNIST_URL", server.url.replace("http", "https"))
+    monkeypatch.setattr(data, "MNIST_URLS", (server.url.replace("http", "https"),))
     assert_standin(capsys, "certificate verify failed")
     assert server.asked == []
     # The same server, once somebody vouches for it.
@@ -338,7 +338,7 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(
 @pytest.fixture
 def stalled(tmp_path, monkeypatch, serve, capsys):
     """A server that has stalled once, and the file that remembers it."""
-    monkeypatch.setattr(files, "PATIENCE", 0.3)
+    monkeypatch.setattr(data, "PATIENCE", 0.3)
     monkeypatch.setattr(data, "TOO_LONG", 0.2)
     server = serve(half_the_body)
     failed = tmp_path / "cache" / "download-failed.txt"
@@ -394,7 +394,7 @@ def test_where_nothing_can_be_remembered_nothing_breaks(
 ):
     (tmp_path / "file").touch()
     monkeypatch.setenv("DIGITKIT_CACHE", str(tmp_path / "file/cache"))
-    monkeypatch.setattr(files, "PATIENCE", 0.3)
+    monkeypatch.setattr(data, "PATIENCE", 0.3)
     monkeypatch.setattr(data, "TOO_LONG", 0.2)
     server = serve(before_the_head)
     for _ in range(2):
@@ -440,17 +440,17 @@ def test_a_cache_that_cannot_be_read_or_replaced(tmp_path, serve, capsys):
 
 LOADER = """
 import hashlib, json, os, pathlib, sys, time
-from digitkit import data, files
+from digitkit import data
 
 changes, waiting = json.loads(sys.argv[1]), pathlib.Path(sys.argv[2])
 for name, value in changes.items():
     setattr(data if hasattr(data, name) else files, name, value)
 
 def draw():
-    x_train, y_train, x_test, y_test = files.read_arrays(waiting.with_suffix(".npz"))
+    x_train, y_train, x_test, y_test = data.read_arrays(waiting.with_suffix(".npz"))
     return (x_train, y_train), (x_test, y_test)
 
-data.standin.draw_data_set = draw
+data.stand_in.draw_data_set = draw
 exec(sys.argv[3])
 (x_train, y_train), (x_test, y_test) = data.load_mnist()
 digest = hashlib.sha256()
@@ -471,7 +471,7 @@ def kernel(tmp_path):
     def start(before="", command=(), **environment):
         """Start one; the `environment`'s empty variables are taken out of it."""
         waiting.with_suffix(".npz").write_bytes(npz(**STANDIN))
-        changes = {name: getattr(files, name) for name in names}
+        changes = {name: getattr(data, name) for name in names}
         python = [sys.executable, "-c", LOADER]
         changes["MNIST_ARRAYS_SHA256"] = data.MNIST_ARRAYS_SHA256
         started.append(
@@ -519,13 +519,13 @@ def test_two_kernels_download_at_once(tmp_path, serve, kernel):
 
 
 TOGETHER = """
-def together(draw=data.standin.draw_data_set):
+def together(draw=data.stand_in.draw_data_set):
     (waiting / str(os.getpid())).touch()
     while len(list(waiting.iterdir())) < 2:  # until both kernels are here
         time.sleep(0.01)
     return draw()
 
-data.standin.draw_data_set = together
+data.stand_in.draw_data_set = together
 """
 
 
@@ -656,7 +656,7 @@ def test_the_real_stand_in_in_a_home_that_is_read_only(tmp_path, serve, kernel):
     serve(forbidden)
     home = tmp_path / "home"
     command = mounted(home, "ro")
-    before = "import importlib; importlib.reload(data.standin)"
+    before = "import importlib; importlib.reload(data.stand_in)"
     loading = kernel(before, command=command, HOME=str(home), **OWN_HOME)
     source, digest, told = ended(loading, 300)
     assert source == "stand-in"

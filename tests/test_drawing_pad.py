@@ -8,11 +8,11 @@ from ipycanvas.canvas import _CANVAS_MANAGER, COMMANDS, _CanvasManager
 from ipywidgets.widgets.widget import _instances
 
 from digitkit import ink
-from digitkit.drawing_pad import DrawingPad
 from digitkit.drawings import load_drawings
 from digitkit.networks import UNSURE
-from digitkit.paper import DOTS, LONGEST, Paper
-from digitkit.standin import draw_strokes
+from digitkit.pad.canvas import DOTS, LONGEST, StrokeCanvas
+from digitkit.pad.drawing_pad import DrawingPad
+from digitkit.stand_in import draw_strokes
 
 SEVEN = [(0.2, 0.2), (0.8, 0.2), (0.4, 0.9)]
 NAMES = {number: name for name, number in COMMANDS.items()}
@@ -415,7 +415,7 @@ def test_leaving_lifts_the_pen_and_shows_the_answer(pad, drawn):
 
 
 def test_paper_alone_lets_tab_go_on():
-    paper, calls = Paper(), []
+    paper, calls = StrokeCanvas(), []
     paper._canvas.blur = lambda: calls.append("away")
     press(paper, "Tab")
     assert calls == ["away"]

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from digitkit import drawings, ink
-from digitkit.standin import draw_strokes
+from digitkit.stand_in import draw_strokes
 
 ONE = [[(5, 0), (5, 10)]]
 ENTRY = {"label": 1, "strokes": [[[5.0, 0.0], [5.0, 10.0]]]}
@@ -242,7 +242,7 @@ def test_a_kernel_that_hangs_is_waited_for_and_one_that_dies_lets_go(
     path = tmp_path / "drawings.json"
     program = (
         "from pathlib import Path\n"
-        "with drawings.alone(Path(sys.argv[1])):\n"
+        "with files.locked(Path(sys.argv[1])):\n"
         "    print('ready', flush=True); sys.stdin.readline()"
     )
     kernel = python(program, path)

@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 
 from digitkit.data import to_unit
 from digitkit.ink import BOX, SIZE, move_to_centre, to_image
-from digitkit.pictures import picture_to_image
+from digitkit.paper import picture_to_image
 
 ONE = [[(5, 0), (5, 10)]]
 SEVEN = [[(0, 0), (6, 0), (3, 10)], [(1, 5), (6, 5)]]

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from digitkit import inside, networks
+from digitkit.ink import image_to_url
 from digitkit.inside import feature_maps, grad_cam, saliency
-from digitkit.pictures import image_to_url
 
 slow = pytest.mark.slow
 IMAGE = np.random.default_rng(0).random((28, 28), np.float32)

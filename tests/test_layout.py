@@ -259,7 +259,7 @@ def test_lacking_docstrings_are_found():
 
 @pytest.mark.parametrize(
     "name",
-    ["ink.to_image", "places.replacing", "data.to_unit", "scoring", "pictures"],
+    ["ink.to_image", "files.replacing", "data.to_unit", "scoring", "pictures"],
 )
 def test_docstrings_examples(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -19,7 +19,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from digitkit import __main__ as command_line
-from digitkit import data, networks, progress, runtime, standin, training
+from digitkit import callbacks, data, machine, networks, stand_in, training
 
 ROOT = Path(networks.__file__).parent.parent
 slow = pytest.mark.slow
@@ -191,9 +191,9 @@ def fake_training(monkeypatch):
     monkeypatch.setattr(data, "load_mnist", lambda: loaded)
     monkeypatch.setitem(training.RECIPES, "quick", recipe)
     monkeypatch.setattr(networks, "save_network", save_network)
-    machine = {"device": "cpu:0", "GPU": "none: too dear"}
-    monkeypatch.setattr(runtime, "describe_machine", lambda: machine)
-    monkeypatch.setattr(progress, "terminal_bar", lambda recipe: recipe)
+    found = {"device": "cpu:0", "GPU": "none: too dear"}
+    monkeypatch.setattr(machine, "describe_machine", lambda: found)
+    monkeypatch.setattr(callbacks, "progress_bar", lambda recipe: recipe)
     seeds = []
     monkeypatch.setattr(training, "make_repeatable", seeds.append)
     given["seeds"] = seeds
@@ -261,7 +261,7 @@ def test_a_full_disk_is_told_in_one_line(capsys, fake_training, monkeypatch):
 
 def test_without_tensorflow_it_names_the_check(capsys, fake_training, monkeypatch):
     failing = fail_with(ImportError("DLL load failed"))
-    monkeypatch.setattr(runtime, "describe_machine", failing)
+    monkeypatch.setattr(machine, "describe_machine", failing)
     assert run("train") == 2
     told = capsys.readouterr().err
     assert "DLL load failed: python -m digitkit check" in told
@@ -388,7 +388,7 @@ def test_predict_goes_on_after_a_bad_picture(capsys, fake_network):
 @pytest.mark.parametrize(("ok", "status"), [(True, 0), (False, 1)])
 def test_check_ends_with_1_if_something_failed(capsys, monkeypatch, ok, status):
     found = [("Python", True, "3.13.1", ""), ("data", ok, "none", "get some")]
-    monkeypatch.setattr(runtime, "check", lambda: found)
+    monkeypatch.setattr(machine, "check", lambda: found)
     assert run("check") == status
     told = capsys.readouterr().out
     assert told.startswith("pass  Python")
@@ -403,7 +403,7 @@ def small_data(tmp_path_factory):
     """A file with 6 500 and 500 images: `quick` holds 5 000 back for validation."""
     path = tmp_path_factory.mktemp("data") / "small.npz"
     digits = np.random.default_rng(0).integers(0, 10, 7000).astype(np.uint8)
-    images = standin.draw_images(digits, 0)
+    images = stand_in.draw_images(digits, 0)
     np.savez(
         path,
         x_train=images[:6500],
@@ -542,7 +542,7 @@ def transparent(drawn):
 
 @slow
 def test_the_shipped_network_reads_pictures_of_all_digits():
-    drawings = standin.draw_strokes(range(10), 1)
+    drawings = stand_in.draw_strokes(range(10), 1)
     kinds = {
         "dark.png": lambda drawn: drawn,
         "light.png": light_on_dark,

@@ -5,9 +5,9 @@ import itertools
 import numpy as np
 import pytest
 
-from digitkit import ink, nondigits, standin
+from digitkit import ink, stand_in
 from digitkit.networks import decide, load_network
-from digitkit.nondigits import (
+from digitkit.stand_in import (
     LETTERS,
     NON_DIGITS,
     UNSEEN_LETTERS,
@@ -68,13 +68,13 @@ def test_two_side_by_side_do_not_touch_and_two_laid_over_do():
 
 
 def test_two_at_once_are_never_twice_the_same_digit(monkeypatch):
-    asked, draw = [], standin.draw_strokes
+    asked, draw = [], stand_in.draw_strokes
 
     def record(digits, *rest):
         asked.append(digits)
         return draw(digits, *rest)
 
-    monkeypatch.setattr(standin, "draw_strokes", record)
+    monkeypatch.setattr(stand_in, "draw_strokes", record)
     draw_non_digits("two laid over", 300, 0)
     first, second = asked
     assert (first != second).all()
@@ -83,19 +83,19 @@ def test_two_at_once_are_never_twice_the_same_digit(monkeypatch):
 
 def test_measuring_draws_in_styles_that_training_does_not(monkeypatch):
     used = {True: [], False: []}
-    draw = standin.draw_strokes
+    draw = stand_in.draw_strokes
     for unseen in used:
 
         def record(names, seed, styles, jitter, unseen=unseen):
             used[unseen].append((styles, jitter))
             return draw(names, seed, styles, jitter)
 
-        monkeypatch.setattr(standin, "draw_strokes", record)
+        monkeypatch.setattr(stand_in, "draw_strokes", record)
         for kind in ("letters", "two laid over"):
             draw_non_digits(kind, 5, 0, unseen)
-    pairs = [(LETTERS, 1), *2 * [(standin.STYLES, 1)]]
+    pairs = [(LETTERS, 1), *2 * [(stand_in.STYLES, 1)]]
     assert used[False] == pairs
-    assert used[True] == [(UNSEEN_LETTERS, 0.6), *2 * [(standin.UNSEEN, 0.6)]]
+    assert used[True] == [(UNSEEN_LETTERS, 0.6), *2 * [(stand_in.UNSEEN, 0.6)]]
 
 
 def test_images_are_of_all_kinds_alike_by_pens_of_any_width(monkeypatch):
@@ -107,7 +107,7 @@ def test_images_are_of_all_kinds_alike_by_pens_of_any_width(monkeypatch):
             assert not unseen
             return make(n, rng, unseen)
 
-        monkeypatch.setitem(nondigits.NON_DIGITS, kind, counted)
+        monkeypatch.setitem(stand_in.NON_DIGITS, kind, counted)
     images = draw_images(102, 0)
     assert images.shape == (102, 28, 28)
     assert images.dtype == np.float32
@@ -131,4 +131,4 @@ def test_the_shipped_network_doubts_them_and_hardly_any_digit():
     refused = [doubted(draw_non_digits(kind, 100, 1, True)) for kind in NON_DIGITS]
     assert np.mean(refused) > 0.8
     assert min(refused) > 0.6
-    assert doubted(standin.draw_strokes(np.arange(500) % 10, 1)) < 0.03
+    assert doubted(stand_in.draw_strokes(np.arange(500) % 10, 1)) < 0.03

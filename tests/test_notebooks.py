@@ -17,7 +17,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
 
-from digitkit import runtime
+from digitkit import machine
 
 ROOT = Path(__file__).parent.parent
 LESSONS = sorted((ROOT / "notebooks").glob("0*.ipynb"))
@@ -81,7 +81,7 @@ def test_the_first_notebook_shows_a_failure_as_it_is_printed(capsys):
     name, detail, remedy = re.match(
         r"FAIL  (.{12})  (.+)\n      what to do:   (.+)\n", shown
     ).groups()
-    runtime.print_results([(name.strip(), False, detail, remedy)])
+    machine.print_results([(name.strip(), False, detail, remedy)])
     assert capsys.readouterr().out == shown
 
 

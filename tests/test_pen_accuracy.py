@@ -19,7 +19,7 @@ from digitkit import plots
 from digitkit.drawings import write_entries
 from digitkit.networks import UNSURE
 from digitkit.plots import show_images
-from digitkit.standin import draw_strokes
+from digitkit.stand_in import draw_strokes
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 TOOL = runpy.run_path(str(BENCHMARKS / "pen_accuracy.py"))

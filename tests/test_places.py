@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from digitkit import places
-from digitkit.places import cache_folder, replacing, work_folder
+from digitkit import files
+from digitkit.files import cache_folder, replacing, work_folder
 
 
 @pytest.fixture(autouse=True)
@@ -128,7 +128,7 @@ def test_what_a_crash_left_is_swept_away_a_day_later(tmp_path):
     fresh, old = (tmp_path / f".part-{name}.csv" for name in ("fresh", "old"))
     for path in fresh, old:
         path.touch()
-    yesterday = time.time() - places.DAY - 60
+    yesterday = time.time() - files.DAY - 60
     os.utime(old, (yesterday, yesterday))
     with replacing(tmp_path / "history.csv") as temporary:
         temporary.write_text("new")

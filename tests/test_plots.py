@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import digitkit
-from digitkit import plots, score_plots
+from digitkit import plots
 
 TEN = [str(digit) for digit in range(10)]
 IMAGE = np.linspace(0, 1, 784).reshape(28, 28)
@@ -73,7 +73,7 @@ def test_each_digit_has_its_tick(name):
 
 
 def test_every_plot_is_tested_here():
-    names = [*vars(plots), *vars(score_plots)]
+    names = [*vars(plots)]
     public = {n for n in names if n.startswith(("plot_", "show_"))}
     assert public - {"show_images"} == set(FIGURES)
 
@@ -191,7 +191,7 @@ def test_high_accuracies_are_told_apart():
 
 
 def test_the_true_digit_is_on_rows():
-    ax = score_plots.plot_confusion(CONFUSION)
+    ax = plots.plot_confusion(CONFUSION)
     assert ticks(ax.xaxis) == ticks(ax.yaxis) == TEN
     texts = {text.get_position(): text.get_text() for text in ax.texts}
     assert texts.pop((9, 4)) == "7"  # x is the predicted digit, y the true one
@@ -204,7 +204,7 @@ def test_the_true_digit_is_on_rows():
 
 
 def test_a_network_without_mistakes_can_be_plotted():
-    ax = score_plots.plot_confusion(np.diag(np.arange(10)))
+    ax = plots.plot_confusion(np.diag(np.arange(10)))
     ax.figure.canvas.draw()
     assert len(ax.texts) == 9  # nothing is written where nothing was counted
 
@@ -225,7 +225,7 @@ def test_the_palette_is_okabe_and_itos():
 
 
 def test_each_dot_has_its_range():
-    ax = score_plots.plot_accuracies(ACCURACY, ACCURACY - 0.1, ACCURACY + 0.02)
+    ax = plots.plot_accuracies(ACCURACY, ACCURACY - 0.1, ACCURACY + 0.02)
     dots, _, (bars,) = ax.containers[0]
     np.testing.assert_allclose(dots.get_ydata(), ACCURACY)
     for value, bar in zip(ACCURACY, bars.get_segments(), strict=True):
@@ -233,8 +233,8 @@ def test_each_dot_has_its_range():
 
 
 def test_two_calibrations_are_told_apart_without_colours():
-    ax = score_plots.plot_calibration(SURE, RIGHT)
-    score_plots.plot_calibration(SURE, SURE, label="scaled", ax=ax)
+    ax = plots.plot_calibration(SURE, RIGHT)
+    plots.plot_calibration(SURE, SURE, label="scaled", ax=ax)
     _, *lines = ax.lines
     assert len({line.get_marker() for line in lines}) == len(lines) == 2
     assert [text.get_text() for text in ax.get_legend().get_texts()] == [

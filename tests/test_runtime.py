@@ -16,9 +16,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from digitkit import runtime
+from digitkit import machine
 
-PYPROJECT = Path(runtime.__file__).parent.parent / "pyproject.toml"
+PYPROJECT = Path(machine.__file__).parent.parent / "pyproject.toml"
 
 
 @pytest.fixture(autouse=True)
@@ -49,12 +49,12 @@ def fake_keras(monkeypatch, devices, backend="tensorflow"):
 
 def test_a_machine_with_gpus(monkeypatch):
     fake_keras(monkeypatch, ["gpu:0", "gpu:1"])
-    machine = runtime.describe_machine()
-    assert machine["device"] == "gpu:0"
-    assert machine["GPU"] == "gpu:0, gpu:1"
-    assert machine["Keras"] == "3.15.1 on tensorflow"
-    assert machine["processor cores"] == str(os.cpu_count())
-    assert machine["Python"] == sys.version.split()[0]
+    found = machine.describe_machine()
+    assert found["device"] == "gpu:0"
+    assert found["GPU"] == "gpu:0, gpu:1"
+    assert found["Keras"] == "3.15.1 on tensorflow"
+    assert found["processor cores"] == str(os.cpu_count())
+    assert found["Python"] == sys.version.split()[0]
 
 
 @pytest.mark.parametrize(
@@ -63,9 +63,9 @@ def test_a_machine_with_gpus(monkeypatch):
 )
 def test_a_machine_with_another_backend(monkeypatch, backend, devices, device):
     fake_keras(monkeypatch, devices, backend)
-    machine = runtime.describe_machine()
-    assert machine["device"] == device
-    assert machine["GPU"] == f"none: Keras on {backend} sees none"
+    found = machine.describe_machine()
+    assert found["device"] == device
+    assert found["GPU"] == f"none: Keras on {backend} sees none"
 
 
 @pytest.mark.parametrize(
@@ -90,19 +90,19 @@ def test_without_a_gpu_it_says_why(
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: found)
     if hidden is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
-    machine = runtime.describe_machine()
-    assert machine["device"] == "cpu:0"
-    assert machine["GPU"].startswith("none: ")
-    assert told in machine["GPU"]
+    found = machine.describe_machine()
+    assert found["device"] == "cpu:0"
+    assert found["GPU"].startswith("none: ")
+    assert told in found["GPU"]
 
 
 @pytest.mark.slow
 def test_this_machine():
-    machine = runtime.describe_machine()
-    kind, _, number = machine["device"].partition(":")
+    found = machine.describe_machine()
+    kind, _, number = found["device"].partition(":")
     assert kind in ("cpu", "gpu")
     assert number == "0"
-    assert machine["GPU"].startswith("none: " if kind == "cpu" else "gpu:0")
+    assert found["GPU"].startswith("none: " if kind == "cpu" else "gpu:0")
     assert all(isinstance(value, str) for value in machine.values())
 
 
@@ -115,20 +115,20 @@ def test_results_are_printed_in_words(capsys):
         ("work folder", False, "it is full", "make room there"),
         ("memory", True, "9.9 GB free", ""),
     ]
-    assert runtime.print_results(results) is False
+    assert machine.print_results(results) is False
     assert capsys.readouterr().out == (
         "pass  Python        3.13.1 in /here\n"
         "FAIL  work folder   it is full\n"
         "      what to do:   make room there\n"
         "pass  memory        9.9 GB free\n"
     )
-    assert runtime.print_results(results[:1]) is True
+    assert machine.print_results(results[:1]) is True
 
 
 def test_long_results_are_wrapped_between_words(capsys):
     path = "/home/me/two-folders-of-digits"
     told = f"of all that is needed nothing lies where you said, {path}"
-    runtime.print_results([("data", False, told, "mend that, or unset it")])
+    machine.print_results([("data", False, told, "mend that, or unset it")])
     assert capsys.readouterr().out == (
         "FAIL  data          of all that is needed nothing lies where you said,\n"
         f"                    {path}\n"
@@ -166,7 +166,7 @@ def test_colours_go_to_notebooks_and_terminals(
     monkeypatch.setattr(sys, "platform", platform)
     monkeypatch.setenv("NO_COLOR", no_colour)
     monkeypatch.setattr(sys, "stdout", stdout())
-    runtime.print_results([("Python", True, "a", ""), ("data", False, "b", "c")])
+    machine.print_results([("Python", True, "a", ""), ("data", False, "b", "c")])
     told = sys.stdout.getvalue()
     rows = re.findall(r"\x1b\[1;38;5;231;48;5;(\d+)m (.*?) *\x1b\[0m (.*)", told)
     green_and_red = [
@@ -190,12 +190,12 @@ def test_results_are_printed_as_they_come(capsys):
         assert "Python" in capsys.readouterr().out
         yield "data", True, "none", ""
 
-    assert runtime.print_results(results())
+    assert machine.print_results(results())
 
 
 def test_everything_is_checked_in_order(monkeypatch):
     answer_of_child(monkeypatch, stdout=str(MACHINE))
-    results = list(runtime.check())
+    results = list(machine.check())
     assert [name for name, *_ in results] == [
         "Python",
         "packages",
@@ -214,7 +214,7 @@ def test_everything_is_checked_in_order(monkeypatch):
 
 def result(name):
     """Return what `check` says about one thing, without the check of TensorFlow."""
-    results = {name: rest for name, *rest in runtime.check()}
+    results = {name: rest for name, *rest in machine.check()}
     return results[name]
 
 
@@ -253,7 +253,7 @@ def answer_of_child(monkeypatch, returncode=0, stdout="", stderr=""):
     def run(command, **options):
         if command[0] != sys.executable:  # h5py asks `uname` when it is imported
             return real(command, **options)
-        assert options["timeout"] == runtime.SECONDS
+        assert options["timeout"] == machine.SECONDS
         return subprocess.CompletedProcess(command, returncode, stdout, stderr)
 
     monkeypatch.setattr(subprocess, "run", run)
@@ -294,7 +294,7 @@ def test_a_tensorflow_that_hangs(monkeypatch):
         raise subprocess.TimeoutExpired(command, timeout)
 
     monkeypatch.setattr(subprocess, "run", hang)
-    fails("TensorFlow", f"within {runtime.SECONDS} s", "try again")
+    fails("TensorFlow", f"within {machine.SECONDS} s", "try again")
 
 
 # Python and packages
@@ -327,8 +327,8 @@ def installed(monkeypatch):
             raise PackageNotFoundError(name)
         return versions[name]
 
-    monkeypatch.setattr(runtime, "requires", lambda name: needed)
-    monkeypatch.setattr(runtime, "version", version)
+    monkeypatch.setattr(machine, "requires", lambda name: needed)
+    monkeypatch.setattr(machine, "version", version)
     return versions
 
 
@@ -351,7 +351,7 @@ def test_digitkit_is_not_installed(monkeypatch):
     def requires(name):
         raise PackageNotFoundError(name)
 
-    monkeypatch.setattr(runtime, "requires", requires)
+    monkeypatch.setattr(machine, "requires", requires)
     fails("packages", "digitkit is not installed", "python run.py lab")
 
 
@@ -422,7 +422,7 @@ def test_memory_is_read_and_little_is_remarked(monkeypatch, available, told):
     meminfo = f"MemTotal: 16000000 kB\nMemAvailable: {available} kB\nHugePages: 0\n"
     monkeypatch.setattr(Path, "exists", lambda path: True)
     monkeypatch.setattr(Path, "read_text", lambda path: meminfo)
-    detail, remedy = runtime._check_memory()
+    detail, remedy = machine._check_memory()
     assert detail.startswith(told)
     assert ("close other programs" in detail) is (available < 2_000_000)
     assert remedy == ""
@@ -430,7 +430,7 @@ def test_memory_is_read_and_little_is_remarked(monkeypatch, available, told):
 
 def test_where_memory_cannot_be_read_it_says_so(monkeypatch):
     monkeypatch.setattr(Path, "exists", lambda path: False)
-    assert runtime._check_memory() == ("not measured on this system", "")
+    assert machine._check_memory() == ("not measured on this system", "")
 
 
 def test_the_work_folder_is_there_and_left_clean(tmp_path):
@@ -454,7 +454,7 @@ def test_paths_are_not_broken_and_no_failure_is_lost(capsys):
     path = (
         "/home/somebody/with/a/very/long/way/to/the/folder/of/this/course/of/digitkit"
     )
-    assert not runtime.print_results(
+    assert not machine.print_results(
         [("Python", True, f"3.13 in {path}", ""), ("data", False, "", "mend it")]
     )
     told = capsys.readouterr().out
@@ -469,5 +469,5 @@ def test_a_cache_that_may_not_be_entered_stops_nothing(monkeypatch):
     monkeypatch.delenv("DIGITKIT_DATA", raising=False)
     monkeypatch.setattr(Path, "exists", forbidden)
     monkeypatch.setattr(os, "access", lambda path, mode: False)
-    _, remedy = runtime._check_data()
+    _, remedy = machine._check_data()
     assert not remedy

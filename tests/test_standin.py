@@ -7,8 +7,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from digitkit import ink, standin
-from digitkit.standin import RARE, STYLES, UNSEEN, draw_images, draw_strokes
+from digitkit import ink, stand_in
+from digitkit.stand_in import RARE, STYLES, UNSEEN, draw_images, draw_strokes
 
 ALL = [
     (digit, style.strip(), table)
@@ -150,13 +150,13 @@ def test_strokes_are_those_of_unseen_styles_unless_told():
 
 def test_a_doubled_point_is_a_corner_and_the_pen_stays_within_its_points():
     corner = np.array([[0, 0], [9, 0], [9, 0], [9, 9]], float)
-    curve = standin._spline(corner) @ corner
+    curve = stand_in._spline(corner) @ corner
     np.testing.assert_allclose(curve[[0, -1]], corner[[0, -1]], atol=1e-9)
     assert np.hypot(*(curve - [9, 0]).T).min() < 0.2
     assert curve.min() >= 0
     assert curve.max() <= 9
     rounded = corner[[0, 1, 3]]
-    curve = standin._spline(rounded) @ rounded
+    curve = stand_in._spline(rounded) @ rounded
     assert np.hypot(*(curve - [9, 0]).T).min() > 1
 
 
@@ -194,7 +194,7 @@ def test_the_hand_wobbles_but_keeps_its_corners():
 
 def test_the_pen_goes_evenly():
     zigzag = np.array([[0, 0], [9, 3], [0, 6], [9, 9]], float)
-    steps = np.hypot(*np.diff(standin._spline(zigzag) @ zigzag, axis=0).T)
+    steps = np.hypot(*np.diff(stand_in._spline(zigzag) @ zigzag, axis=0).T)
     assert steps.max() < 0.4
     assert steps.max() < 1.2 * steps.min()
 
@@ -206,24 +206,24 @@ def test_the_pen_goes_evenly():
 def small(monkeypatch):
     """Make the data set a hundredth as large."""
     for name in ("TRAIN_COUNTS", "TEST_COUNTS"):
-        counts = tuple(count // 100 for count in getattr(standin, name))
-        monkeypatch.setattr(standin, name, counts)
+        counts = tuple(count // 100 for count in getattr(stand_in, name))
+        monkeypatch.setattr(stand_in, name, counts)
 
 
 def test_counts_are_those_of_mnist(mnist):
     (_, y_train), (_, y_test) = mnist
-    assert standin.TRAIN_COUNTS == tuple(np.bincount(y_train).tolist())
-    assert standin.TEST_COUNTS == tuple(np.bincount(y_test).tolist())
+    assert stand_in.TRAIN_COUNTS == tuple(np.bincount(y_train).tolist())
+    assert stand_in.TEST_COUNTS == tuple(np.bincount(y_test).tolist())
 
 
 def test_counts_add_up():
-    assert sum(standin.TRAIN_COUNTS) == 60_000
-    assert sum(standin.TEST_COUNTS) == 10_000
+    assert sum(stand_in.TRAIN_COUNTS) == 60_000
+    assert sum(stand_in.TEST_COUNTS) == 10_000
 
 
 def test_the_data_set_has_its_counts_and_types(small):
-    parts = standin.draw_data_set()
-    all_counts = standin.TRAIN_COUNTS, standin.TEST_COUNTS
+    parts = stand_in.draw_data_set()
+    all_counts = stand_in.TRAIN_COUNTS, stand_in.TEST_COUNTS
     for (images, digits), counts in zip(parts, all_counts, strict=True):
         assert images.shape == (sum(counts), 28, 28)
         assert images.dtype == digits.dtype == np.uint8
@@ -232,17 +232,17 @@ def test_the_data_set_has_its_counts_and_types(small):
 
 
 def test_no_image_is_there_twice(small):
-    (x_train, _), (x_test, _) = standin.draw_data_set()
+    (x_train, _), (x_test, _) = stand_in.draw_data_set()
     images = {image.tobytes() for image in (*x_train, *x_test)}
     assert len(images) == len(x_train) + len(x_test)
 
 
 def test_the_data_set_repeats(small):
-    (x_train, y_train), _ = standin.draw_data_set()
-    (x_again, y_again), _ = standin.draw_data_set()
+    (x_train, y_train), _ = stand_in.draw_data_set()
+    (x_again, y_again), _ = stand_in.draw_data_set()
     np.testing.assert_array_equal(x_train, x_again)
     np.testing.assert_array_equal(y_train, y_again)
-    (x_other, y_other), _ = standin.draw_data_set(seed=1)
+    (x_other, y_other), _ = stand_in.draw_data_set(seed=1)
     assert (x_train != x_other).any(axis=(1, 2)).all()
     assert (y_train != y_other).any()
 
@@ -250,11 +250,11 @@ def test_the_data_set_repeats(small):
 def test_the_data_set_has_all_styles_but_the_unseen(small, monkeypatch):
     given = []
     monkeypatch.setattr(
-        standin,
+        stand_in,
         "draw_images",
         lambda *arguments: given.append(arguments) or arguments[0],
     )
-    standin.draw_data_set()
+    stand_in.draw_data_set()
     (_, train_seed, _, wild), (_, test_seed, _, ordinary) = given
     assert train_seed != test_seed
     assert wild > ordinary > 0  # trained on harder digits than tested on

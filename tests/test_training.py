@@ -11,15 +11,15 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from digitkit import augmentation, networks, progress, standin, training
-from digitkit.augmentation import (
+from digitkit import callbacks, networks, stand_in, training
+from digitkit.training import (
     NO_DIGIT,
     add_non_digits,
     add_rare_styles,
     augment,
     augmented_batches,
+    one_cycle,
 )
-from digitkit.training import one_cycle
 
 slow = pytest.mark.slow
 
@@ -31,7 +31,7 @@ def digits():
 
 @pytest.fixture(scope="module")
 def images(digits):
-    return (standin.draw_images(digits, 0) / 255).astype(np.float32)
+    return (stand_in.draw_images(digits, 0) / 255).astype(np.float32)
 
 
 def centres(images):
@@ -113,7 +113,7 @@ def test_rare_styles_are_added_at_the_end(images, digits):
     assert more_digits.dtype == digits.dtype
     np.testing.assert_array_equal(more_images[:300], images)
     np.testing.assert_array_equal(more_digits[:300], digits)
-    assert set(more_digits[300:].tolist()) <= set(standin.RARE)
+    assert set(more_digits[300:].tolist()) <= set(stand_in.RARE)
     assert more_images[300:].max(axis=(1, 2)).min() > 0.9
     assert more_images.max() <= 1
 
@@ -125,13 +125,13 @@ def test_all_rare_styles_and_no_others_are_drawn(images, digits, monkeypatch):
         given.append(styles)
         return np.zeros((len(digits), 28, 28), np.uint8)
 
-    monkeypatch.setattr(standin, "draw_images", draw_images)
+    monkeypatch.setattr(stand_in, "draw_images", draw_images)
     _, more = add_rare_styles(images, digits, share=10)
-    assert given == [standin.RARE]
+    assert given == [stand_in.RARE]
     counts = np.bincount(more[300:], minlength=10)
-    assert set(np.flatnonzero(counts)) == set(standin.RARE)
+    assert set(np.flatnonzero(counts)) == set(stand_in.RARE)
     # Each style equally often, whatever its digit.
-    styles = {d: len(text.split(",")) for d, text in standin.RARE.items()}
+    styles = {d: len(text.split(",")) for d, text in stand_in.RARE.items()}
     expected = 3000 / sum(styles.values())
     for digit, n in styles.items():
         assert abs(counts[digit] / n - expected) < 0.35 * expected
@@ -189,7 +189,7 @@ def test_what_is_no_digit_is_told_to_be_another_each_time(numbered):
 @pytest.fixture
 def numbered(monkeypatch):
     """Images that hold their number, their digits, and no augmentation."""
-    monkeypatch.setattr(augmentation, "augment", lambda images, rng: images)
+    monkeypatch.setattr(training, "augment", lambda images, rng: images)
     numbers = np.arange(60, dtype=np.float32)
     images = np.ones((60, 28, 28), np.float32) * numbers[:, None, None]
     return images, (numbers % 10).astype(np.uint8)
@@ -417,7 +417,7 @@ def clock(monkeypatch):
         clock.now += 1
 
     clock = SimpleNamespace(now=0.0, second=second)
-    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    monkeypatch.setattr(callbacks, "time", SimpleNamespace(monotonic=lambda: clock.now))
     return clock
 
 
@@ -441,7 +441,7 @@ def train_by_hand(curves, losses, on_batch=lambda: None, at_once=1):
 @slow
 def test_live_curves_take_each_batch_for_itself(screen):
     losses = np.random.default_rng(0).random((3, 10))
-    curves = progress.live_curves()
+    curves = callbacks.live_curves()
     train_by_hand(curves, losses)
     np.testing.assert_allclose(curves.history["loss"], losses.ravel())
     np.testing.assert_allclose(curves.history["accuracy"], 1 - losses.ravel())
@@ -453,7 +453,7 @@ def test_live_curves_take_each_batch_for_itself(screen):
 @slow
 def test_live_curves_of_long_epochs_are_means_of_forty_parts(screen):
     losses = np.random.default_rng(0).random((2, 430))
-    curves = progress.live_curves()
+    curves = callbacks.live_curves()
     train_by_hand(curves, losses)
     ends = np.rint(np.array(curves.history["when"]) * 430).astype(int)
     assert 70 <= len(ends) <= 80
@@ -469,7 +469,7 @@ def test_live_curves_of_long_epochs_are_means_of_forty_parts(screen):
 @slow
 def test_live_curves_of_batches_that_keras_runs_at_once(screen):
     losses = np.random.default_rng(0).random((2, 50))
-    curves = progress.live_curves()
+    curves = callbacks.live_curves()
     train_by_hand(curves, losses, at_once=20)
     parts = [part for one in losses for part in (one[:20], one[20:40], one[40:])]
     expected = [part.mean() for part in parts]
@@ -479,7 +479,7 @@ def test_live_curves_of_batches_that_keras_runs_at_once(screen):
 
 @slow
 def test_live_curves_leave_one_picture(screen):
-    train_by_hand(progress.live_curves(), np.ones((2, 5)))
+    train_by_hand(callbacks.live_curves(), np.ones((2, 5)))
     [figure] = screen.shown
     assert screen.updates
     assert all(updated is figure for updated in screen.updates)
@@ -499,7 +499,7 @@ def test_live_curves_leave_one_picture(screen):
 
 @slow
 def test_the_bar_tells_epoch_loss_accuracy_and_the_time_left(screen, clock):
-    train_by_hand(progress.live_curves(), np.full((2, 10), 0.25), clock.second)
+    train_by_hand(callbacks.live_curves(), np.full((2, 10), 0.25), clock.second)
     told = [bar["text/plain"] for bar in screen.bars]
     assert told[13] == "epoch 2 of 2, loss 0.250, accuracy 0.750, 7 s left"
     assert 'value="0.650"' in screen.bars[13]["text/html"]
@@ -507,7 +507,7 @@ def test_the_bar_tells_epoch_loss_accuracy_and_the_time_left(screen, clock):
 
 @slow
 def test_live_curves_of_a_training_stopped_within_an_epoch(screen):
-    curves = progress.live_curves()
+    curves = callbacks.live_curves()
     curves.set_params({"epochs": 3, "steps": 4})
     curves.on_train_begin()
     curves.on_epoch_begin(0)
@@ -521,7 +521,7 @@ def test_live_curves_of_a_training_stopped_within_an_epoch(screen):
 
 @slow
 def test_live_curves_show_what_was_before_an_interruption(screen):
-    curves = progress.live_curves()
+    curves = callbacks.live_curves()
     curves.set_params({"epochs": 3, "steps": 1})
     curves.on_train_begin()
     logs = {"loss": 0.5, "accuracy": 0.8, "val_loss": 0.4, "val_accuracy": 0.9}
@@ -543,14 +543,14 @@ def test_live_curves_cost_little(screen, clock, monkeypatch):
         clock.now += 0.5
 
     monkeypatch.setattr(screen, "update", slowly)
-    train_by_hand(progress.live_curves(), np.ones((10, 40)), clock.second)
+    train_by_hand(callbacks.live_curves(), np.ones((10, 40)), clock.second)
     drawing = clock.now - 400
     assert 0.01 < drawing / clock.now < 0.03  # a fiftieth
 
 
 @slow
 def test_live_curves_while_keras_trains(screen, small_data):
-    curves = progress.live_curves()
+    curves = callbacks.live_curves()
     training.quick(small_data, epochs=3, callbacks=[curves])
     assert len(screen.shown) == 1
     assert curves.history["when"][-1] == 3

@@ -10,10 +10,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import numpy as np
 
-from digitkit import progress, training
+from digitkit import callbacks, training
 from digitkit.data import data_source, load_mnist, to_unit
+from digitkit.files import SHIPPED_NETWORK, work_folder
 from digitkit.networks import save_network
-from digitkit.places import SHIPPED_NETWORK, work_folder
 
 SEED = 2024
 
@@ -24,7 +24,7 @@ def main():
     if data_source() != "mnist":
         raise SystemExit("the shipped network is trained on MNIST: set DIGITKIT_DATA")
     training.make_repeatable(SEED)
-    bar = [progress.terminal_bar("best")]
+    bar = [callbacks.progress_bar("best")]
     unfinished = work_folder() / "shipped-unfinished.npz"
     model, kept = training.best(mnist, seed=SEED, callbacks=bar, path=unfinished)
     if kept.stopped:

@@ -18,14 +18,14 @@ import numpy as np
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from digitkit import nondigits
+from digitkit import stand_in
 from digitkit.data import to_unit
+from digitkit.files import replacing
 from digitkit.ink import to_image
 from digitkit.inside import feature_maps, grad_cam, saliency
 from digitkit.networks import load_network
-from digitkit.places import replacing
 from digitkit.plots import BLUE, GRAY, ORANGE, show_images
-from digitkit.standin import RARE, STYLES, draw_images, draw_strokes
+from digitkit.stand_in import RARE, STYLES, draw_images, draw_strokes
 from tests.conftest import find_browser
 from tests.lab import (
     IDLE,
@@ -50,7 +50,7 @@ pad"""
 HIDE = ".jp-cell-toolbar, .jp-Collapser {visibility: hidden}"
 PANEL = ".jp-NotebookPanel"
 THREE, EIGHT = (on_paper(draw_strokes([d], s, STYLES)[0]) for d, s in ((3, 24), (8, 0)))
-SCRIBBLE = on_paper(nondigits.draw_non_digits("scribbles", 1, 7, unseen=True)[0])
+SCRIBBLE = on_paper(stand_in.draw_non_digits("scribbles", 1, 7, unseen=True)[0])
 SCENES = [  # of the film: the drawing, what the pad says, what takes it away
     (THREE, "looks like a 3", "Clear"),
     (EIGHT, "looks like an 8", "Clear"),

@@ -16,8 +16,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
 
 from digitkit.data import data_source, load_mnist, to_unit
+from digitkit.files import replacing
 from digitkit.networks import build_classic_cnn
-from digitkit.places import replacing
 from digitkit.training import halve_on_plateau, make_repeatable
 
 RECORDED = Path(__file__).parent.parent / "notebooks" / "recorded"

@@ -19,7 +19,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 from digitkit.data import data_source, load_mnist
-from digitkit.places import replacing
+from digitkit.files import replacing
 
 ROOT = Path(__file__).resolve().parent.parent
 NOT_RUN = {"predict", "widget", "exercise"}  # executed, but stored blank

@@ -1,4 +1,8 @@
-"""The collecting pad: it asks for each digit in turn, and keeps what is written."""
+"""The collecting pad: it asks for each digit in turn, and keeps what is written.
+
+Built like the drawing pad, but it reads nothing: the true digit is the one asked for.
+Its drawings go to a file of `digitkit.drawings`. Lesson 07 shows it.
+"""
 
 import html
 from pathlib import Path
@@ -6,21 +10,14 @@ from pathlib import Path
 import numpy as np
 from ipywidgets import HTML, Box
 
-from . import drawings
-from .drawing_pad import ONCE, new_button, with_article
-from .paper import Paper
-from .places import work_folder
-
-HELP = ONCE.replace("</ul>", "<li>Enter saves it and asks for the next.</li></ul>")
-PAGE = """
-<header><div role="status" aria-live="polite">{words}</div></header>
-<progress style="width: 280px; max-width: 100%; accent-color: #0072b2"
-  aria-label="drawings written" value="{done}" max="{total}"></progress>
-<div>{done} of {total} written</div>
-"""
+from .. import drawings
+from ..files import work_folder
+from .canvas import StrokeCanvas
+from .drawing_pad import new_button, with_article
+from .page import PROGRESS, look_and_keys
 
 
-class CollectingPad(Paper):
+class CollectingPad(StrokeCanvas):
     """Ask for each digit in turn, and keep the strokes with the digit asked for.
 
     How far it is, it knows from its file: run the cell again, or restart the kernel,
@@ -74,7 +71,7 @@ class CollectingPad(Paper):
         self.children = [
             Box([*self.children, save, undo, clear]),
             self._words,
-            HTML(HELP),
+            HTML(look_and_keys("<li>Enter saves it and asks for the next.</li>")),
         ]
         try:
             self._read()
@@ -108,7 +105,7 @@ class CollectingPad(Paper):
 
     def tell(self, words):
         """Show words beside the paper; a screen reader says them."""
-        self._words.value = PAGE.format(
+        self._words.value = PROGRESS.substitute(
             words=html.escape(words), done=self.done, total=self.total
         )
 

@@ -1,4 +1,10 @@
-"""Lose nothing of a training that is interrupted, and go on where it was."""
+"""Callbacks: what watches a training while it runs.
+
+`checkpoint` keeps it on disk, so that it goes on after an interruption; `live_curves`
+shows a bar and the growing curves in a notebook; `progress_bar` shows a bar in the
+terminal. Each function returns a Keras callback for ``model.fit(callbacks=...)``.
+Lesson 02 and the recipes in `digitkit.training` use them.
+"""
 
 import csv
 import hashlib
@@ -6,16 +12,17 @@ import json
 import re
 import signal
 import sys
+import time
 import zipfile
 import zlib
 from pathlib import Path
 
 import numpy as np
 
-from .places import replacing, work_folder
+from .files import replacing, work_folder
 
 
-def keep_progress(model, batches, epochs, path=None, monitor="val_loss", told=()):
+def checkpoint(model, batches, epochs, path=None, monitor="val_loss", told=()):
     """Return a callback that keeps a training on disk, epoch by epoch.
 
     Whatever ends the training, the stop button or a power cut: the same lines, run
@@ -57,7 +64,7 @@ def keep_progress(model, batches, epochs, path=None, monitor="val_loss", told=()
     identity = _identify(model, batches, epochs, monitor)
     saved = _read(path, identity)
 
-    class KeepProgress(keras.callbacks.Callback):
+    class Checkpoint(keras.callbacks.Callback):
         def __init__(self):
             super().__init__()
             self.history = saved.get("history", {})
@@ -113,7 +120,7 @@ def keep_progress(model, batches, epochs, path=None, monitor="val_loss", told=()
                 _write_history(self.history)
             except OSError as error:  # a full disk, say: the file before it is whole
                 if not self.told_of_disk:
-                    print(f"Progress is not kept: {error}", file=sys.stderr)
+                    print(f"Progress is not kept: {error}")
                 self.told_of_disk = True
 
         def on_train_end(self, logs=None):
@@ -132,7 +139,157 @@ def keep_progress(model, batches, epochs, path=None, monitor="val_loss", told=()
         def forget(self):
             path.unlink(missing_ok=True)
 
-    return KeepProgress()
+    return Checkpoint()
+
+
+def live_curves():
+    """Return a callback that shows a bar and the training curves in the notebook.
+
+    The bar says where training is and how long it will take; the curves grow, drawn as
+    often as costs a fiftieth of the time. One line and one picture remain.
+    """
+    import keras
+    import matplotlib.pyplot as plt
+    from IPython.display import display
+    from tqdm import tqdm
+
+    from .plots import plot_history
+
+    class LiveCurves(keras.callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            self.fig, self.axes = plt.subplots(1, 2, figsize=(8, 3))
+            plt.close(self.fig)  # shown by its display alone
+            self.history = {"when": [], "loss": [], "accuracy": []}
+            self.history |= {"val_loss": [], "val_accuracy": []}
+            # Not tqdm's own bar for notebooks: it is a widget, which a stored notebook
+            # shows as an error.
+            self.bar = display({"text/plain": ""}, raw=True, display_id=True)
+            self.picture = display(self.fig, display_id=True)
+            self.begun, self.next_draw, self.next_bar = time.monotonic(), 0, 0
+            self.first = None  # epoch that is trained, not told of as past
+
+        def on_epoch_begin(self, epoch, logs=None):
+            self.epoch, self.seen, self.means = epoch, 0, {}
+
+        def on_train_batch_end(self, batch, logs=None):
+            # Keras reports the mean since the epoch began: take the newest part.
+            steps = self.params["steps"]
+            done = min(batch + 1, steps)  # several steps at once can count past the end
+            self.first = self.epoch if self.first is None else self.first
+            self.show(self.epoch + done / steps, logs)
+            if done < steps and done - self.seen < steps / 40:
+                return
+            self.history["when"].append(self.epoch + done / steps)
+            for name in ("loss", "accuracy"):
+                if name not in logs:
+                    raise ValueError(f"no {name} is measured: compile with metrics")
+                before = self.means.get(name, 0) * self.seen
+                newest = (logs[name] * done - before) / (done - self.seen)
+                self.history[name].append(newest)
+            self.seen, self.means = done, dict(logs)
+            if time.monotonic() > self.next_draw:
+                self.draw()
+
+        def show(self, when, logs):
+            now = time.monotonic()
+            if self.bar is None or now < self.next_bar:
+                return  # not in a notebook, or not yet
+            steps = self.params["steps"]
+            text = tqdm.format_meter(
+                round(when * steps),
+                self.params["epochs"] * steps,
+                now - self.begun,
+                ncols=100,
+                prefix=f"epoch {self.epoch + 1} of {self.params['epochs']}",
+                initial=self.first * steps,
+                postfix=_numbers(logs),
+            )
+            self.bar.update({"text/plain": text}, raw=True)
+            self.next_bar = now + 0.5
+
+        def on_epoch_end(self, epoch, logs=None):
+            if not self.seen:  # before training was interrupted
+                self.history["when"].append(epoch + 1)
+                for name in ("loss", "accuracy"):
+                    self.history[name].append(logs[name])
+            # Stopped within an epoch: what is validated belongs to no whole one.
+            part = self.history["when"][-1] % 1
+            for name in ("val_loss", "val_accuracy"):
+                if name in logs and not part:
+                    self.history[name].append(logs[name])
+            self.last = logs
+
+        def on_train_end(self, logs=None):
+            if self.bar is None or not self.history["when"]:
+                return
+            self.draw()
+            seconds = time.monotonic() - self.begun
+            text = f"{self.history['when'][-1]:.3g} epochs, {seconds:.0f} s, "
+            self.bar.update({"text/plain": text + _numbers(self.last)}, raw=True)
+
+        def draw(self):
+            if self.picture is None:
+                return
+            begun = time.monotonic()
+            for ax, name in zip(self.axes, ("loss", "accuracy"), strict=True):
+                ax.clear()
+                plot_history(self.history, name, ax)
+            self.picture.update(self.fig)
+            self.next_draw = time.monotonic() + 50 * (time.monotonic() - begun)
+
+    return LiveCurves()
+
+
+def progress_bar(recipe):
+    """Return a callback that shows one bar for the whole training in the terminal.
+
+    If the output goes to a file, it writes a line for each epoch instead.
+    """
+    import keras
+    from tqdm import tqdm
+
+    class ProgressBar(keras.callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            epochs, parameters = self.params["epochs"], self.model.count_params()
+            print(f"recipe: {recipe}, {epochs} epochs, {parameters:,} parameters")
+            self.bar = None
+
+        def on_epoch_begin(self, epoch, logs=None):
+            self.epoch, self.begun = epoch, time.monotonic()
+
+        def on_train_batch_end(self, batch, logs=None):
+            if not sys.stdout.isatty():
+                return
+            epochs, steps = self.params["epochs"], self.params["steps"]
+            if self.bar is None:  # the epochs before are not trained now
+                self.bar = tqdm(
+                    total=epochs * steps,
+                    initial=self.epoch * steps,
+                    unit="batch",
+                    file=sys.stdout,
+                )
+            self.bar.set_description(f"epoch {self.epoch + 1} of {epochs}", False)
+            self.bar.set_postfix_str(_numbers(logs), False)
+            done = min(batch + 1, steps)  # several steps at once can count past the end
+            self.bar.update(self.epoch * steps + done - self.bar.n)
+
+        def on_epoch_end(self, epoch, logs=None):
+            if self.bar is None:
+                seconds = time.monotonic() - self.begun
+                line = f"epoch {epoch + 1}/{self.params['epochs']}  {seconds:.0f} s"
+                for name in ("loss", "accuracy", "val_loss", "val_accuracy"):
+                    line += f"  {name} {logs[name]:.4f}"
+                print(f"{line}  learning_rate {logs['learning_rate']:.2g}", flush=True)
+
+        def on_train_end(self, logs=None):
+            if self.bar is not None:
+                self.bar.close()
+
+    return ProgressBar()
+
+
+def _numbers(logs):
+    return ", ".join(f"{name} {value:.3f}" for name, value in logs.items())
 
 
 BAD_ZIP = zipfile.BadZipFile, zlib.error, RuntimeError

@@ -1,23 +1,21 @@
-"""The drawing pad: paper in the notebook, and what a network reads on it."""
+"""The drawing pad: draw a digit, and see what a network reads.
+
+In come strokes from the pad's canvas and a function that reads an image; out come the
+guess, the ten probabilities and a saved drawing. Lessons 00 and 04 show it.
+"""
 
 import html
-from pathlib import Path
-from string import Template
 
 import numpy as np
 from ipywidgets import HTML, Box, Button, Dropdown
 
-from . import drawings, ink
-from .networks import decide
-from .paper import DOTS, PEN, Paper
-from .pictures import image_to_url
-
-PAGE = Path(__file__).with_suffix(".html").read_text(encoding="utf-8")
-ONCE, ALWAYS = PAGE.split("<!-- What follows is sent anew for each drawing. -->")
-ANSWER = Template(ALWAYS)
+from .. import drawings, ink
+from ..networks import decide
+from .canvas import DOTS, PEN, StrokeCanvas
+from .page import ANSWER, BAR, look_and_keys
 
 
-class DrawingPad(Paper):
+class DrawingPad(StrokeCanvas):
     """Show paper to draw a digit on, and say what it is when the pen lifts.
 
     Where the network is unsure, the pad says so. The strokes are kept here, not in the
@@ -75,7 +73,7 @@ class DrawingPad(Paper):
         self.children = [
             Box([*self.children, *buttons, self._true, save]),
             self._answer,
-            HTML(ONCE),
+            HTML(look_and_keys()),
         ]
         self.changed()
 
@@ -138,7 +136,7 @@ class DrawingPad(Paper):
         network = getattr(self.predict, "network", "your function")
         self._shown = {
             "guess": unsure if self.guess is None else self.guess,
-            "picture": image_to_url(image, scale=1),
+            "picture": ink.image_to_url(image, scale=1),
             "network": html.escape(str(network)),
             "bars": self._bars(),
         }
@@ -152,9 +150,12 @@ class DrawingPad(Paper):
         bars = ""
         for digit in range(10):
             part = 0 if self.probabilities is None else self.probabilities[digit]
-            top = ' class="top"' if digit == self.guess else ""
-            bars += f'<div{top}><dt>{digit}</dt><i style="width: {part:.1%}"></i>'
-            bars += f"<dd>{100 * part:.0f} %</dd></div>"
+            bars += BAR.substitute(
+                kind="top" if digit == self.guess else "",
+                digit=digit,
+                width=f"{part:.1%}",
+                percent=f"{100 * part:.0f} %",
+            )
         return bars
 
     def _save_as_chosen(self):

@@ -1,4 +1,9 @@
-"""Say what machine this is, and check that all that digitkit needs is there."""
+"""Machine: what this computer is, and whether all that the lessons need works on it.
+
+`describe_machine` says what computes; `check` tries one thing after the other and
+yields what it finds, with a remedy for each fault; `print_results` shows that. The
+lesson 00 and ``python -m digitkit check`` use it. It looks into all other rooms.
+"""
 
 import ast
 import contextlib
@@ -130,7 +135,7 @@ def _check_packages():
 
 def _check_tensorflow(machine):
     # In a process of its own: where the processor lacks AVX the import kills it.
-    code = "import tensorflow, digitkit.runtime as r; print(r.describe_machine())"
+    code = "import tensorflow, digitkit.machine as m; print(m.describe_machine())"
     how = {"capture_output": True, "text": True, "errors": "replace"}
     try:
         child = subprocess.run([sys.executable, "-c", code], timeout=SECONDS, **how)
@@ -157,12 +162,13 @@ def _check_data():
     if not os.access(cached, os.R_OK) and not named:
         return "MNIST is fetched at first use; without a network, the stand-in", ""
     try:
-        with contextlib.redirect_stderr(io.StringIO()) as told:
+        with contextlib.redirect_stdout(io.StringIO()) as words:
             data.load_mnist()
     except (OSError, ValueError) as error:
         mend = "mend that, or unset DIGITKIT_DATA" if named else f"delete {cached}"
         return str(error), mend
-    return told.getvalue().removeprefix("digitkit: data: "), ""
+    found = words.getvalue().removeprefix("Data: ").strip()
+    return f"{found}, from {named or cached}", ""
 
 
 def _check_widgets():
@@ -189,7 +195,7 @@ def _check_memory():
 
 
 def _check_work_folder():
-    from .places import work_folder
+    from .files import work_folder
 
     try:
         folder = work_folder()

@@ -1,4 +1,8 @@
-"""What the page tells of mouse, finger, pen and keys, made into strokes on paper."""
+"""Events: what the page sends of mouse, finger, pen and keys, turned into strokes.
+
+Each event of the page calls a method of the pad's canvas, which tests call as well. An
+error in a handler is shown on the pad, since ipywidgets would swallow it.
+"""
 
 from functools import partial
 
@@ -15,12 +19,12 @@ WAYS = {  # the last four lie as on a numeric keypad
 MODIFIERS = {"Shift", "Control", "Alt", "AltGraph", "Meta", "CapsLock", "NumLock"}
 
 
-class Hand:
+class Events:
     """Draw on paper as a person does.
 
     Parameters
     ----------
-    paper : digitkit.paper.Paper
+    pad : digitkit.pad.canvas.StrokeCanvas
         What to draw on; it shows a mark at `keys_at`.
     canvas : ipycanvas.Canvas
         Whose events are heard.
@@ -33,8 +37,8 @@ class Hand:
         Where the pen of the keys is, from 0 to 1; None while it is not in use.
     """
 
-    def __init__(self, paper, canvas, after):
-        self.paper, self.canvas, self.after = paper, canvas, after
+    def __init__(self, pad, canvas, after):
+        self.pad, self.canvas, self.after = pad, canvas, after
         self.keys_at = None
         for event in (*MOUSE, *TOUCH, "key_down"):
             getattr(canvas, f"on_{event}")(partial(self.hear, event))
@@ -51,21 +55,21 @@ class Hand:
                 points = [np.divide(xy, size) for xy in places if None not in xy]
                 self._point(event, points)
         except Exception as error:
-            self.paper.tell(f"Something failed on the pad: {error!r}")
+            self.pad.tell(f"Something failed on the pad: {error!r}")
 
     def _point(self, event, points):
-        paper = self.paper
+        pad = self.pad
         if event in ("mouse_down", "touch_start") and len(points) == 1:
             self._put_keys_away()
-            paper.pen_down(*points[0])
-        elif self.keys_at or not paper.pen_is_down:
+            pad.pen_down(*points[0])
+        elif self.keys_at or not pad.pen_is_down:
             pass  # the mouse just hovers, perhaps while the keys draw
         elif event in ("mouse_move", "touch_move") and len(points) == 1:
-            paper.pen_move(*points[0])
+            pad.pen_move(*points[0])
         else:  # the pen lifts, leaves the paper, or a second finger lands
             if event == "mouse_out" and points:
-                paper.pen_move(*points[0])
-            paper.pen_up()
+                pad.pen_move(*points[0])
+            pad.pen_up()
             self.canvas.blur()  # so that the notebook has its keys back
 
     def _press(self, key, shift, ctrl, meta):
@@ -77,33 +81,33 @@ class Hand:
             on = self.after and key == "Tab" and not shift
             self.after.focus() if on else self.canvas.blur()
         elif key in ("Backspace", "Delete"):
-            self.paper.undo()
+            self.pad.undo()
         else:
             self._steer(key)
 
     def _steer(self, key):
-        paper = self.paper
-        paper.stop_replay()
+        pad = self.pad
+        pad.stop_replay()
         if not self.keys_at:
-            paper.pen_up()  # that of the mouse
+            pad.pen_up()  # that of the mouse
             self.keys_at = (0.5, 0.5)
-            paper.tell("Pen up, in the middle: arrow keys move it, Space puts it down")
+            pad.tell("Pen up, in the middle: arrow keys move it, Space puts it down")
         if key in WAYS:
             at = np.add(self.keys_at, np.multiply(WAYS[key], STEP)).clip(0, 1)
             self.keys_at = tuple(at.tolist())
-            paper.pen_move(*self.keys_at)
-            paper.redraw()
-        elif paper.pen_is_down:
-            paper.pen_up()
+            pad.pen_move(*self.keys_at)
+            pad.redraw()
+        elif pad.pen_is_down:
+            pad.pen_up()
         else:
-            paper.pen_down(*self.keys_at)
-            paper.redraw()
-            paper.tell("Pen down: arrow keys draw, Space lifts it")
+            pad.pen_down(*self.keys_at)
+            pad.redraw()
+            pad.tell("Pen down: arrow keys draw, Space lifts it")
 
     def _put_keys_away(self):
         if self.keys_at:
             self.keys_at = None
-            if self.paper.pen_is_down:
-                self.paper.pen_up()
+            if self.pad.pen_is_down:
+                self.pad.pen_up()
             else:
-                self.paper.update()  # its words for those about the pen
+                self.pad.update()  # its words for those about the pen
