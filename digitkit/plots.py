@@ -206,10 +206,12 @@ def plot_confusion(counts, ax=None):
     for text, count in zip(shown.text_.flat, counts.flat, strict=True):
         text.set_text(count or "")
     shown.ax_.set(xlabel="predicted digit", ylabel="true digit")
-    commonest = np.argsort(-mistakes, axis=None, kind="stable")[:3]
-    read = [divmod(i, len(counts)) for i in commonest.tolist()]
-    words = [f"{true} read as {digit}: {counts[true, digit]}" for true, digit in read]
-    shown.ax_.set_label(f"confusion matrix; most mistakes: {'; '.join(words)}")
+    most = np.argsort(-mistakes, axis=None, kind="stable")[:3]
+    pairs = [divmod(i, len(counts)) for i in most.tolist() if mistakes.flat[i]]
+    words = "; ".join(
+        f"{true} read as {read}: {counts[true, read]}" for true, read in pairs
+    )
+    shown.ax_.set_label(f"confusion matrix; most mistakes: {words or 'none'}")
     return shown.ax_
 
 
