@@ -158,17 +158,15 @@ def _check_tensorflow(machine):
 def _check_data():
     from . import data
 
-    cached, named = data.keras_cache(), os.environ.get("DIGITKIT_DATA")
-    if not os.access(cached, os.R_OK) and not named:
-        return "MNIST is fetched at first use; without a network, the stand-in", ""
+    named = os.environ.get("DIGITKIT_DATA")
+    if not named and not os.access(data.keras_cache(), os.R_OK):
+        return "MNIST is downloaded at first use; without a network, the stand-in", ""
     try:
         with contextlib.redirect_stdout(io.StringIO()) as words:
             data.load_mnist()
     except (OSError, ValueError) as error:
-        mend = "mend that, or unset DIGITKIT_DATA" if named else f"delete {cached}"
-        return str(error), mend
-    found = words.getvalue().removeprefix("Data: ").strip()
-    return f"{found}, from {named or cached}", ""
+        return str(error), "fix that, or unset DIGITKIT_DATA"
+    return words.getvalue().removeprefix("Data: "), ""
 
 
 def _check_widgets():

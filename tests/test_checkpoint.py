@@ -309,7 +309,7 @@ def test_a_full_disk_stops_nothing(small, work, capsys, monkeypatch):
     written = []
     monkeypatch.setattr(np, "savez", savez)
     interrupted(training.quick, small, 3)
-    told = capsys.readouterr().err
+    told = capsys.readouterr().out
     assert told.count("Progress is not kept: ") == 1
     assert "No space left on device" in told
     assert sorted(path.name for path in work.iterdir()) == [

@@ -233,7 +233,6 @@ def test_a_fault_while_writing_spoils_nothing(tmp_path, monkeypatch, kind, fault
 def test_kernels_that_remove_and_save_at_once_lose_nothing(tmp_path):
     path = hand(tmp_path / "a.json", 1, 60)
     program = (
-        "from digitkit import collection\n"
         "print('ready', flush=True); sys.stdin.readline()\n"
         "for i in range(20):\n"
         "    if sys.argv[2] == 'remove':\n"

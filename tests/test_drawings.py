@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from digitkit import drawings, ink
+from digitkit import drawings, files, ink
 from digitkit.stand_in import draw_strokes
 
 ONE = [[(5, 0), (5, 10)]]
@@ -202,7 +202,7 @@ def test_a_full_disk_spoils_nothing(tmp_path, monkeypatch):
 
 def python(program, *arguments):
     """Start a program; it says when it is ready, and waits for a line."""
-    program = "import sys\nfrom digitkit import drawings\n" + program
+    program = "import sys\nfrom digitkit import drawings, files\n" + program
     process = subprocess.Popen(
         [sys.executable, "-c", program, *map(str, arguments)],
         stdin=subprocess.PIPE,
@@ -246,7 +246,7 @@ def test_a_kernel_that_hangs_is_waited_for_and_one_that_dies_lets_go(
         "    print('ready', flush=True); sys.stdin.readline()"
     )
     kernel = python(program, path)
-    monkeypatch.setattr(drawings, "PATIENCE", 0.5)
+    monkeypatch.setattr(files, "PATIENCE", 0.5)
     begun = time.monotonic()
     with pytest.raises(OSError, match=r"drawings\.json cannot be locked.*try again"):
         drawings.save_drawing(ONE, 1, path)

@@ -11,7 +11,7 @@ from digitkit.stand_in import (
     LETTERS,
     NON_DIGITS,
     UNSEEN_LETTERS,
-    draw_images,
+    draw_non_digit_images,
     draw_non_digits,
 )
 
@@ -108,15 +108,15 @@ def test_images_are_of_all_kinds_alike_by_pens_of_any_width(monkeypatch):
             return make(n, rng, unseen)
 
         monkeypatch.setitem(stand_in.NON_DIGITS, kind, counted)
-    images = draw_images(102, 0)
+    images = draw_non_digit_images(102, 0)
     assert images.shape == (102, 28, 28)
     assert images.dtype == np.float32
     assert 0 <= images.min() < images.max() <= 1
     assert [*counts.values()] == [21, 21, 20, 20, 20]
-    np.testing.assert_array_equal(images, draw_images(102, 0))
+    np.testing.assert_array_equal(images, draw_non_digit_images(102, 0))
     letters = images[-20:].sum(axis=(1, 2))
     assert letters.max() > 1.5 * letters.min()
-    assert draw_images(0, 0).shape == (0, 28, 28)
+    assert draw_non_digit_images(0, 0).shape == (0, 28, 28)
 
 
 @pytest.mark.slow

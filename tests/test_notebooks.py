@@ -171,7 +171,6 @@ def test_notebooks_have_no_faults(path):
 
 
 STDERR = new_output("stream", name="stderr", text="I0000 ...")
-BIG = new_output("display_data", {"image/png": base64.b64encode(bytes(60_001))})
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from matplotlib.text import Text
 
 import digitkit
 from digitkit import plots
@@ -194,6 +195,7 @@ def test_the_true_digit_is_on_rows():
     ax = plots.plot_confusion(CONFUSION)
     assert ticks(ax.xaxis) == ticks(ax.yaxis) == TEN
     texts = {text.get_position(): text.get_text() for text in ax.texts}
+    texts = {position: text for position, text in texts.items() if text}
     assert texts.pop((9, 4)) == "7"  # x is the predicted digit, y the true one
     assert texts == {(digit, digit): str(digit + 10) for digit in range(10)}
     top, bottom = sorted(ax.get_ylim())
@@ -206,7 +208,9 @@ def test_the_true_digit_is_on_rows():
 def test_a_network_without_mistakes_can_be_plotted():
     ax = plots.plot_confusion(np.diag(np.arange(10)))
     ax.figure.canvas.draw()
-    assert len(ax.texts) == 9  # nothing is written where nothing was counted
+    assert (
+        len([*filter(Text.get_text, ax.texts)]) == 9
+    )  # nothing is written where nothing was counted
 
 
 def test_the_palette_is_okabe_and_itos():
