@@ -1,4 +1,4 @@
-"""The package's shape: who imports whom, how long modules are, what is public."""
+"""The house: rooms use each other downwards only, and the public names are there."""
 
 import ast
 import doctest
@@ -14,145 +14,73 @@ import pytest
 import digitkit
 
 PACKAGE = Path(digitkit.__file__).parent
-LIMIT = 200  # lines of a module
-
-# What each module may import besides the standard library: at its top, and inside
-# functions only. A change here is a change of the design: give its reason beside it.
-KERAS = {"keras"}
-TABLE = {
-    "__init__": (set(), set()),  # names are loaded on first use, by importlib
-    "places": (set(), set()),
-    "exercises": (set(), set()),
-    "ink": ({"numpy"}, set()),
-    # Apart from ink and data, which would be too long for one sitting with them.
-    "pictures": ({"numpy", "PIL", "ink"}, set()),
-    # Fetches and reads; apart from data, which would be too long with it.
-    "files": ({"numpy"}, set()),
-    "standin": ({"numpy", "ink"}, {"scipy"}),  # scipy: its B-splines
-    # No keras: its get_file has no time-out, and importing TensorFlow to read a file
-    # costs seconds. ink: the stand-in's cache is named by the sources that draw it.
-    "data": ({"numpy", "places", "standin", "ink", "files"}, set()),
-    "networks": ({"numpy", "places"}, KERAS),
-    "scoring": ({"numpy"}, {"sklearn"}),
-    "plots": ({"numpy", "matplotlib"}, set()),
-    # Apart from plots, which would be too long with it.
-    "score_plots": ({"numpy", "plots"}, set()),
-    # matplotlib inside: the command line shows a bar and loads none.
-    "progress": (set(), KERAS | {"matplotlib", "plots", "IPython"}),
-    # Apart from training, which would be too long with it. data: the stand-in's digits
-    # that are mixed in are scaled as the others are.
-    "augmentation": ({"numpy", "standin", "nondigits", "data"}, KERAS),
-    # Apart from standin, which is to be read in one sitting.
-    "nondigits": ({"numpy", "standin", "ink"}, set()),
-    # tensorflow: Keras has no word for determinism.
-    "training": (
-        {"networks", "augmentation", "data", "checkpoint"},
-        KERAS | {"tensorflow"},
-    ),
-    # Apart from training, which would be too long with it.
-    "checkpoint": ({"numpy", "places"}, KERAS),
-    "inside": ({"numpy"}, KERAS | {"tensorflow"}),  # gradients: keras.ops has none
-    "drawings": ({"numpy", "ink", "places"}, set()),
-    # Apart from paper, which would be too long with it.
-    "hand": ({"numpy"}, set()),
-    "paper": ({"numpy", "ipywidgets", "ipycanvas", "ink", "hand"}, set()),
-    # pictures: that of the image that the network sees.
-    "drawing_pad": (
-        {"numpy", "pictures", "ipywidgets", "ink", "paper", "networks", "drawings"},
-        set(),
-    ),
-    # Apart from drawings, which would be too long with it.
-    "collection": ({"numpy", "drawings"}, set()),
-    # drawing_pad: its buttons, its look and its help. numpy: the order of the digits.
-    "collecting_pad": (
-        {"numpy", "ipywidgets", "paper", "drawings", "drawing_pad", "places"},
-        set(),
-    ),
+# Lowest first: a room uses only those before it. README lists them from the top.
+ROOMS = [
+    *("files", "ink", "exercises", "scoring", "alt_text", "plots", "stand_in"),
+    *("data", "drawings", "paper", "networks", "inside", "callbacks", "training"),
+    *("pad", "machine", "__main__"),
+]
+# Libraries that take long to load: only inside functions, except in the rooms named.
+HEAVY = {
+    "tensorflow": (),
+    "keras": (),
+    "sklearn": (),
+    "scipy": (),
+    "matplotlib": ("alt_text", "plots"),
+    "IPython": ("alt_text",),
+    "ipywidgets": ("pad",),
+    "ipycanvas": ("pad",),
 }
-THIRD_PARTY = {"numpy", "scipy", "PIL", "matplotlib", "sklearn", "keras"}
-WIDGETS = {"IPython", "ipywidgets", "ipycanvas", "jupyter_core"}
-ALL = THIRD_PARTY | WIDGETS | set(TABLE) | {"runtime"}
-TABLE["runtime"] = (set(), ALL | {"packaging"})  # it checks that each can be imported
-TABLE["__main__"] = (
-    {"data", "networks", "pictures", "places", "progress", "runtime", "training"},
-    KERAS,
-)
-NOT_YET = set()
-MODULES = sorted(path.stem for path in PACKAGE.glob("*.py"))
 
 
-def imports(source):
-    """Return the names that a module imports at its top, and those inside functions."""
-    found = {True: set(), False: set()}
+def room_of(path):
+    return path.relative_to(PACKAGE).with_suffix("").parts[0]
 
-    def visit(node, top):
+
+def imports(path):
+    """Yield (what a file imports, whether that is at its top) with rooms as ".room"."""
+    tree = ast.parse(path.read_text("utf-8"))
+    at_top = {id(node) for node in tree.body}
+    depth = len(path.relative_to(PACKAGE).parts)
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            dots = "digitkit." if node.level else ""
-            module = f"{dots}{node.module or ''}".rstrip(".")
-            names = [f"{module}.{alias.name}" for alias in node.names]
-        else:
+            names = [alias.name.partition(".")[0] for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            names = [node.module.partition(".")[0]]
+        elif isinstance(node, ast.ImportFrom) and node.level == depth:
+            full = [f"{node.module or ''}.{alias.name}" for alias in node.names]
+            names = ["." + name.strip(".").partition(".")[0] for name in full]
+        else:  # within pad/
             names = []
         for name in names:
-            first, *rest = name.split(".")
-            found[top].add(rest[0] if first == "digitkit" and rest else first)
-        inside = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
-        for child in ast.iter_child_nodes(node):
-            visit(child, top and not inside)
-
-    visit(ast.parse(source), True)
-    return found[True] - sys.stdlib_module_names, found[False] - sys.stdlib_module_names
+            assert name != "digitkit", f"{path} should import with dots"
+            yield name, id(node) in at_top
 
 
-def not_allowed(module, source):
-    """Return what a module of this name and source imports against the table."""
-    at_top, inside = imports(source)
-    top_allowed, inside_allowed = TABLE[module]
-    wrong = [f"{name}, at its top" for name in at_top - top_allowed]
-    return wrong + [f"{name}" for name in inside - top_allowed - inside_allowed]
+FILES = sorted(path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py")
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_imports_follow_the_table(module):
-    assert module in TABLE, f"digitkit/{module}.py is not in the table of this test"
-    wrong = not_allowed(module, (PACKAGE / f"{module}.py").read_text("utf-8"))
-    assert not wrong, f"digitkit/{module}.py may not import {'; '.join(wrong)}"
+@pytest.mark.parametrize("path", FILES, ids=room_of)
+def test_rooms_use_those_below_them(path):
+    room = room_of(path)
+    below = ROOMS[: ROOMS.index(room)]
+    for name, at_top in imports(path):
+        if name.startswith("."):
+            assert name[1:] in below, f"{room} may not use {name[1:]}"
+        elif at_top and name in HEAVY:
+            assert room in HEAVY[name], f"{room} loads {name} before it is needed"
 
 
-@pytest.mark.parametrize(
-    ("module", "source", "wrong"),
-    [
-        ("places", "import os, pathlib", []),
-        ("places", "import numpy.linalg as la", ["numpy, at its top"]),
-        ("ink", "from .standin import draw_images", ["standin, at its top"]),
-        ("ink", "from . import standin", ["standin, at its top"]),
-        ("ink", "def f():\n    import digitkit.data", ["data"]),
-        ("ink", "from digitkit import data", ["data, at its top"]),
-        ("networks", "def f():\n    from keras import layers", []),
-        ("networks", "if True:\n    import keras", ["keras, at its top"]),
-        ("networks", "class A:\n    import keras", ["keras, at its top"]),
-        ("networks", "def f():\n    import tensorflow as tf", ["tensorflow"]),
-        ("__main__", "def f():\n    import tensorflow", ["tensorflow"]),
-        ("data", "def f():\n    import keras", ["keras"]),
-    ],
-)
-def test_the_table_is_enforced(module, source, wrong):
-    assert not_allowed(module, source) == wrong
+def test_readme_lists_the_rooms_from_top_to_bottom():
+    readme = (PACKAGE.parent / "README.md").read_text("utf-8")
+    readme = readme.partition("## Where is the code")[2]
+    places = [readme.index(f"`{room}") for room in ROOMS if room != "alt_text"]
+    assert places == sorted(places, reverse=True)
 
 
-def test_no_module_of_the_table_is_missing():
-    assert set(TABLE) - set(MODULES) <= NOT_YET
-
-
-@pytest.mark.parametrize("module", MODULES)
-def test_modules_are_read_in_one_sitting(module):
-    lines = (PACKAGE / f"{module}.py").read_text("utf-8").count("\n")
-    assert lines <= LIMIT, f"digitkit/{module}.py has {lines} lines, at most {LIMIT}"
-
-
-def test_the_stand_in_is_short_enough_to_add_a_seven_to():
-    assert (PACKAGE / "standin.py").read_text("utf-8").count("\n") <= 180
+def test_tensorflow_is_named_where_keras_has_no_word_for_it():
+    named = {room_of(p) for p in FILES if ("tensorflow", False) in imports(p)}
+    assert named == {"inside", "training"}  # gradients; determinism
 
 
 def test_importing_digitkit_is_quick_and_light():
@@ -171,18 +99,18 @@ def test_importing_digitkit_is_quick_and_light():
         )
         took, *loaded = done.stdout.split()
         seconds.append(float(took))
-        assert not {"tensorflow", "keras", "sklearn", "matplotlib"} & set(loaded)
+        assert not {*HEAVY, "numpy", "cv2", "PIL", "pooch"} & set(loaded)
     assert min(seconds) < 1  # the machine may be busy
 
 
-# What is public
-
-
-def test_public_names_are_there():
-    assert digitkit.__all__
-    assert set(digitkit.__all__) <= set(dir(digitkit))
-    for name in digitkit.__all__:
-        getattr(digitkit, name)
+@pytest.mark.parametrize("name", digitkit.__all__)
+def test_public_names_are_there_and_explained(name):
+    public = getattr(digitkit, name)
+    if callable(public):
+        docstring = inspect.getdoc(public)
+        assert docstring and docstring.splitlines()[0].endswith(".")
+        for parameter in inspect.signature(public).parameters:
+            assert parameter in docstring, f"{name} does not explain {parameter}"
 
 
 def test_an_unknown_name_is_an_attribute_error():
@@ -190,76 +118,38 @@ def test_an_unknown_name_is_an_attribute_error():
         _ = digitkit.no_such_name
 
 
-def lacks(function):
-    """List what the docstring of a public function or class lacks."""
-    docstring = inspect.getdoc(function) or ""
-    summary, _, rest = docstring.partition("\n")
-    if not summary.endswith("."):
-        return ["one line that ends in a full stop"]
-    lacking = []
-    parameters = [
-        name for name in inspect.signature(function).parameters if name != "self"
-    ]
-    if parameters and "Parameters\n---" not in rest:
-        lacking.append("Parameters")
-    elif unnamed := [name for name in parameters if name not in rest]:
-        lacking.append(f"{', '.join(unnamed)} among the Parameters")
-    if inspect.isclass(function):
-        return lacking
-    tree = ast.parse(inspect.cleandoc("\n" + inspect.getsource(function)))
-    gives = any(
-        isinstance(node, ast.Return | ast.Yield) and node.value for node in _own(tree)
+SCRIPT = """
+import digitkit as dk
+
+(x_train, y_train), test = dk.load_mnist()
+model = dk.build_cnn(filters=(8, 8), step=1)
+dk.save_network(model, "x.keras")
+pad = dk.DrawingPad(dk.predictor(dk.load_network("shipped")))
+dk.plot_probabilities(dk.to_image([[(0, 0)]]), ax=None)
+dk.save_drawing([[(0, 0), (1, 1)]], 1)
+pad.add_stroke([(0.1, 0.1)])
+dk.grad_cam(model, dk.image_to_url, digit=3)
+"""
+
+
+def test_editors_know_names_and_signatures(tmp_path):
+    wrong = "dk.build_cnn(filter=3)\ndk.no_such_name\n"
+    (tmp_path / "lesson.py").write_text(SCRIPT + wrong)
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--follow-imports=silent", "lesson.py"],
+        cwd=tmp_path,
+        env={**os.environ, "MYPYPATH": str(PACKAGE.parent)},
+        capture_output=True,
+        text=True,
     )
-    told = "Returns\n---" in rest or "Yields\n---" in rest
-    if gives and not told and not summary.startswith("Return"):
-        lacking.append("Returns")
-    return lacking
-
-
-def _own(tree):
-    """Walk a function's own nodes, not those of functions inside it."""
-    todo = list(tree.body[0].body)
-    while todo:
-        node = todo.pop()
-        yield node
-        if not isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Lambda):
-            todo.extend(ast.iter_child_nodes(node))
-
-
-def test_public_functions_say_what_they_take_and_give():
-    public = {name: getattr(digitkit, name) for name in digitkit.__all__}
-    lacking = [
-        f"{name} lacks {' and '.join(what)}"
-        for name, x in public.items()
-        if callable(x) and (what := lacks(x))
-    ]
-    assert not lacking, "\n".join(lacking)
-
-
-def test_lacking_docstrings_are_found():
-    def silent(image):
-        return image
-
-    def short(image):
-        """Give it back."""
-        return image
-
-    def half(image, ax=None):
-        """Give it back.
-
-        Parameters
-        ----------
-        image : (28, 28)
-        """
-
-    assert lacks(silent) == ["one line that ends in a full stop"]
-    assert lacks(short) == ["Parameters", "Returns"]
-    assert lacks(half) == ["ax among the Parameters"]
+    first, second = [x for x in done.stdout.splitlines() if ": error: " in x]
+    assert 'Unexpected keyword argument "filter"' in first, done.stdout
+    assert 'Module has no attribute "no_such_name"' in second
 
 
 @pytest.mark.parametrize(
     "name",
-    ["ink.to_image", "files.replacing", "data.to_unit", "scoring", "pictures"],
+    ["ink.to_image", "files.replacing", "data.to_unit", "scoring", "drawings"],
 )
 def test_docstrings_examples(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -270,3 +160,12 @@ def test_docstrings_examples(name, tmp_path, monkeypatch):
     results = [doctest.DocTestRunner().run(test) for test in tests]
     assert sum(result.attempted for result in results)
     assert not sum(result.failed for result in results)
+
+
+def test_an_exercise_without_an_answer_is_open(capsys):
+    digitkit.print_open_exercises({"answer_1": 0.5, "answer_2": ...}, 3)
+    assert capsys.readouterr().out.startswith("Exercises 2 and 3 are still open.")
+    digitkit.print_open_exercises({"answer_1": 0.5}, 2)
+    assert capsys.readouterr().out.startswith("Exercise 2 is still open.")
+    digitkit.print_open_exercises({"answer_1": 0.5}, 1)
+    assert capsys.readouterr().out.startswith("All exercises are tried")
