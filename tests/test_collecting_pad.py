@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_drawing_pad import SEVEN, draw, press
+from test_pad import SEVEN, draw, press
 
 from digitkit import drawings
 from digitkit.pad import collecting_pad
