@@ -7,6 +7,7 @@ learners see nothing but lessons among their notebooks.
 import os
 import tempfile
 
+import pytest
 from nbval.kernel import RunningKernel
 
 
@@ -28,6 +29,18 @@ def pytest_collectstart(collector):
     if hasattr(collector, "skip_compare"):  # a notebook
         collector.skip_compare += ("stderr",)
         collector.sanitize_patterns[r"(?m)^Data: .*$"] = "Data: any"
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m chooses
+def pytest_collection_modifyitems(items):
+    """Mark what comes out differently with MNIST or real pens than without.
+
+    These are the cells of notebooks, and the tests that ask for such data.
+    """
+    for item in items:
+        asks = {"mnist", "pens"} & set(getattr(item, "fixturenames", ()))
+        if asks or item.path.suffix == ".ipynb":
+            item.add_marker("data")
 
 
 def execute_cell_input(self, cell_input, allow_stdin=None):

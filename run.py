@@ -310,12 +310,6 @@ def lab(*arguments):
     return os.execv(command[0], command)
 
 
-def soak(*arguments):
-    """Run the long tests."""
-    prepare("test", "scale", "grade", "class")
-    return call(PYTHON, "-m", "pytest", "tests", "-m", "soak", *arguments, cwd=ROOT)
-
-
 def bundle(*arguments):
     """Start tools/bundle.py, also on machines that digitkit can't be installed on."""
     require_venv()
@@ -325,21 +319,28 @@ def bundle(*arguments):
         return call(python, "-m", "tools.bundle", *arguments, cwd=ROOT)
 
 
-def tool(script, *extras):
+def tool(words, *extras):
     """Return a command that starts a script of tools/ where `extras` are installed."""
+    script, *first = words.split()
 
     def start(*arguments):
         prepare(*extras)
-        return call(PYTHON, ROOT / "tools" / script, *arguments)
+        return call(PYTHON, ROOT / "tools" / script, *first, *arguments)
 
     return start
 
 
 COMMANDS = {  # each with a line that says what it does and what may follow it
     "lab": (lab, "open JupyterLab [its options; --gpu or --scale install more]"),
-    "test": (tool("checks.py", "test", "scale"), "check style, code and notebooks"),
-    "soak": (soak, "run the long tests [pytest's options]"),
-    "notebooks": (tool("notebooks.py", "test", "scale"), "store new outputs [NAMES]"),
+    "test": (tool("checks.py test", "test", "scale"), "check style, code, notebooks"),
+    "soak": (
+        tool("checks.py soak", "test", "scale", "grade", "class"),
+        "run the tests that take minutes each",
+    ),
+    "notebooks": (
+        tool("notebooks.py", "test", "scale"),
+        "run the notebooks and store their outputs [NOTEBOOK ...]",
+    ),
     "bundle": (bundle, "fetch packages for machines without a network [--help]"),
     "assignment": (tool("assignment.py", "grade"), "make an nbgrader course [FOLDER]"),
 }

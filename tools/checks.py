@@ -1,5 +1,6 @@
-"""Run every check, even after a failure: ``python run.py test``."""
+"""Run all checks, even after a failure: ``python run.py test`` and ``soak``."""
 
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -8,16 +9,26 @@ from concurrent.futures import ThreadPoolExecutor
 
 from run import ROOT, call
 
-CHECKS = (
-    "ruff check .",
-    "ruff format --check .",
-    "pytest tests",
-    "pytest --nbval notebooks",
-)
+# Side by side, two steps take little more than half the time: while one waits for a
+# browser, a process or a download, the other computes.
+TIMED = "their_time or no_time or 15_seconds"  # nothing else may run beside these
+CHECKS = {  # modules with arguments; the last two run side by side
+    "test": (
+        "ruff check .",
+        "ruff format --check .",
+        "pytest tests",
+        "pytest --nbval notebooks",
+    ),
+    "soak": (
+        f"pytest tests -m soak -k '{TIMED}'",
+        f"pytest tests -m 'soak and not browser' -k 'not ({TIMED})'",
+        f"pytest tests -m 'soak and browser' -k 'not ({TIMED})'",
+    ),
+}
 
 
-def main():
-    """Run all checks; return 1 if any failed."""
+def main(name):
+    """Run all checks of a name; return 1 if any failed."""
     edited = edited_notebooks()
     if edited:
         print(
@@ -27,16 +38,12 @@ def main():
             "To undo your edits (they are lost): git checkout HEAD -- notebooks",
             sep="\n  ",
         )
-    *steps, last = CHECKS
+    *alone, front, back = CHECKS[name]
+    results = [check(step) for step in alone]
     with tempfile.TemporaryFile() as output, ThreadPoolExecutor() as background:
-        # Side by side they take little more than half the time: the tests wait for
-        # browsers and processes while the notebooks train.
-        later = background.submit(check, last, stdout=output, stderr=subprocess.STDOUT)
-        results = []
-        for step in steps:
-            print(f"\n=== {step}", flush=True)
-            results.append(check(step))
-        print(f"\n=== {last}, which ran at the same time", flush=True)
+        later = background.submit(check, back, stdout=output, stderr=subprocess.STDOUT)
+        results.append(check(front))
+        print(f"\n=== {back}", flush=True)
         results.append(later.result())
         output.seek(0)
         print(output.read().decode(errors="replace"))
@@ -50,8 +57,10 @@ def main():
 
 def check(step, **options):
     """Run one check; return its exit status, its seconds and its name."""
+    if not options:  # else it is printed when it ends
+        print(f"\n=== {step}", flush=True)
     begun = time.perf_counter()
-    command = [sys.executable, "-m", *step.split()]
+    command = [sys.executable, "-m", *shlex.split(step)]
     failed = call(*command, cwd=ROOT, **options)
     return failed, time.perf_counter() - begun, step
 
@@ -69,9 +78,9 @@ def edited_notebooks():
 
 
 if __name__ == "__main__":
-    if sys.argv[1:]:
-        sys.exit("python run.py test runs every check: nothing may follow it")
+    if len(sys.argv) > 2:
+        sys.exit(f"python run.py {sys.argv[1]} runs all: nothing may follow it")
     try:
-        sys.exit(main())
+        sys.exit(main(sys.argv[1]))
     except KeyboardInterrupt:
         sys.exit(130)
