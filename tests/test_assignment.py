@@ -12,7 +12,7 @@ import nbformat
 import pytest
 
 ROOT = Path(__file__).parent.parent
-TOOL = runpy.run_path(str(ROOT / "tools/make_assignment.py"))
+TOOL = runpy.run_path(str(ROOT / "tools/assignment.py"))
 SOLUTIONS = sorted((ROOT / "notebooks/solutions").glob("0*.ipynb"))
 
 

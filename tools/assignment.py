@@ -1,4 +1,4 @@
-"""Build an nbgrader assignment from the exercises: ``make_assignment.py [FOLDER]``.
+"""Build an nbgrader assignment from the exercises: ``assignment.py [FOLDER]``.
 
 ``python run.py assignment`` installs nbgrader and calls this. FOLDER, `work/course` if
 left out, becomes an nbgrader course: `source` holds the teacher's version, with the
@@ -169,4 +169,4 @@ if __name__ == "__main__":
     try:
         main(*sys.argv[1:])
     except ValueError as error:
-        sys.exit(f"make_assignment: {error}")
+        sys.exit(f"assignment: {error}")

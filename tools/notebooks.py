@@ -1,6 +1,6 @@
 """Execute the notebooks in place and normalise what they store.
 
-``python run.py notebooks``, or ``python tools/refresh_notebooks.py [NOTEBOOK ...]``.
+``python run.py notebooks``, or ``python tools/notebooks.py [NOTEBOOK ...]``.
 Stored outputs are made from MNIST, so ``DIGITKIT_DATA`` names it or a network gives
 it. Whatever the notebooks save goes to one temporary folder: notebook 03 finds what 02
 saved, and a learner's own work is left alone.
