@@ -2,6 +2,7 @@
 
 import csv
 import errno
+import io
 import os
 import random
 import signal
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -470,3 +472,51 @@ def test_a_disk_that_is_full_for_a_while(small_data, tmp_path):
     assert [path.name for path in work.iterdir()] in ([], ["history.csv"])
     told, _ = train(small_data, work, 3).communicate(timeout=600)
     assert end(work)[1].count("\n") == 4
+
+
+@slow
+def test_ctrl_c_is_python_s_own_again_after_a_training(small):
+    before = signal.getsignal(signal.SIGINT)
+    training.quick(small, epochs=1)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+@slow
+def test_classic_chooses_nothing_by_the_test_images(small, monkeypatch):
+    monitored = []
+
+    def checkpoint(model, batches, epochs, path, monitor="val_loss", told=()):
+        monitored.append(monitor)
+        crash()
+
+    monkeypatch.setattr(training, "checkpoint", checkpoint)
+    for recipe in (training.quick, training.classic):
+        with pytest.raises(ZeroDivisionError):
+            recipe(small, 1)
+    assert monitored == ["val_loss", "loss"]
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@slow
+def test_the_bar_of_a_resumed_training_counts_what_is_left(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", Terminal())
+    bar = callbacks.progress_bar("quick")
+    bar.set_model(SimpleNamespace(count_params=lambda: 7))
+    bar.set_params({"epochs": 4, "steps": 10})
+    bar.on_train_begin()
+    logs = dict.fromkeys(
+        ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate"), 0.5
+    )
+    for epoch in range(3):  # of before the interruption
+        bar.on_epoch_begin(epoch)
+        bar.on_epoch_end(epoch, logs)
+    bar.on_epoch_begin(3)
+    bar.on_train_batch_end(4, logs)
+    assert (bar.bar.initial, bar.bar.n, bar.bar.total) == (30, 35, 40)
+    bar.on_train_batch_end(12, logs)  # several at once can count past the end
+    assert bar.bar.n == 40
+    bar.on_train_end()

@@ -230,6 +230,16 @@ def test_a_fault_while_writing_spoils_nothing(tmp_path, monkeypatch, kind, fault
     assert not [*folder.glob(".part*")]
 
 
+def test_a_file_with_drawings_of_ones_own_is_not_merged_over(tmp_path):
+    mine = hand(tmp_path / "mine.json", 1)
+    merge_drawings([mine], tmp_path / "class.json")
+    drawings.save_drawing([[(0, 0), (9, 9)]], 7, tmp_path / "class.json")
+    before = (tmp_path / "class.json").read_bytes()
+    with pytest.raises(ValueError, match="not merged"):
+        merge_drawings([mine], tmp_path / "class.json")
+    assert (tmp_path / "class.json").read_bytes() == before
+
+
 def test_kernels_that_remove_and_save_at_once_lose_nothing(tmp_path):
     path = hand(tmp_path / "a.json", 1, 60)
     program = (

@@ -1,6 +1,7 @@
 """Where things lie, and files that are replaced whole or not at all."""
 
 import os
+import sys
 import time
 
 import pytest
@@ -58,6 +59,16 @@ def test_caches_are_where_the_platform_keeps_them(tmp_path, monkeypatch):
     assert not cache_folder().exists()
     monkeypatch.setenv("DIGITKIT_CACHE", str(tmp_path / "mine"))
     assert cache_folder() == tmp_path / "mine"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="an open file keeps its name there")
+def test_a_reader_sees_the_whole_old_file_or_the_whole_new_one(tmp_path):
+    (tmp_path / "a.txt").write_text("old")
+    with (tmp_path / "a.txt").open() as reader:
+        with replacing(tmp_path / "a.txt") as temporary:
+            temporary.write_text("new and longer")
+        assert reader.read() == "old"
+    assert (tmp_path / "a.txt").read_text() == "new and longer"
 
 
 def test_replacing_makes_folders_and_keeps_the_suffix(tmp_path):

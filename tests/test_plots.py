@@ -240,6 +240,7 @@ def test_two_calibrations_are_told_apart_without_colours():
     ax = plots.plot_calibration(SURE, RIGHT)
     plots.plot_calibration(SURE, SURE, label="scaled", ax=ax)
     _, *lines = ax.lines
+    assert lines[0].get_xydata().tolist() == np.transpose([SURE, RIGHT]).tolist()
     assert len({line.get_marker() for line in lines}) == len(lines) == 2
     assert [text.get_text() for text in ax.get_legend().get_texts()] == [
         "calibrated",
