@@ -261,14 +261,16 @@ def progress_bar(recipe):
             if not sys.stdout.isatty():
                 return
             epochs, steps = self.params["epochs"], self.params["steps"]
+            epoch = f"epoch {self.epoch + 1} of {epochs}"
             if self.bar is None:  # the epochs before are not trained now
                 self.bar = tqdm(
+                    desc=epoch,
                     total=epochs * steps,
                     initial=self.epoch * steps,
                     unit="batch",
                     file=sys.stdout,
                 )
-            self.bar.set_description(f"epoch {self.epoch + 1} of {epochs}", False)
+            self.bar.set_description(epoch, False)
             self.bar.set_postfix_str(_numbers(logs), False)
             done = min(batch + 1, steps)  # several steps at once can count past the end
             self.bar.update(self.epoch * steps + done - self.bar.n)

@@ -173,7 +173,7 @@ def _mnist():
     except (ConnectionError, TimeoutError):
         raise
     except OSError as error:  # Keras' cache cannot be written, or is full
-        remark = f" (not cached in {folder}: {error.strerror or error})"
+        remark = _not_cached(folder, error)
         with tempfile.TemporaryDirectory(prefix="digitkit-") as elsewhere:
             return read_arrays(_fetch(Path(elsewhere))), remark
 
@@ -201,17 +201,13 @@ def _fetch(folder):
             how = {"path": folder, "fname": "mnist.npz", "downloader": download}
             return Path(pooch.retrieve(url, MNIST_NPZ_SHA256, **how))
         except ValueError:  # by its hash
-            error = ConnectionError(f"what {url} gives is not MNIST")
-        except ConnectionError as refused:
-            error = refused
-        except TimeoutError as stalled:  # as would the next address
-            error = stalled
+            reason = f"what {url} gives is not MNIST"
+        except (ConnectionError, TimeoutError) as error:
+            reason = str(error)
+        if time.monotonic() - begun > TOO_LONG:  # as the next address would take
+            reason += _keep(failed, reason.encode()) or retry
             break
-    took = time.monotonic() - begun
-    if took > TOO_LONG:
-        remark = _keep(failed, str(error).encode())
-        error = type(error)(f"{error}{remark or retry}")
-    raise error
+    raise ConnectionError(reason)
 
 
 def _read_if_new(failed):
@@ -254,8 +250,10 @@ def _download(url, output_file):
 
     threading.Thread(target=read, daemon=True).start()
     bar = {"unit": "B", "unit_scale": True, "leave": False, "delay": 2}
+    path = Path(output_file)
+    path.unlink(missing_ok=True)  # pooch's own is for one user; a cache may be shared
     with (
-        Path(output_file).open("wb") as file,
+        path.open("xb") as file,
         tqdm(desc="MNIST", total=MNIST_NPZ_SIZE, file=sys.stdout, **bar) as progress,
     ):
         try:
@@ -275,8 +273,13 @@ def _keep(path, content):
         with replacing(path) as temporary:
             temporary.write_bytes(content)
     except OSError as error:  # the data are there all the same
-        return f" (not cached in {path.parent}: {error.strerror or error})"
+        return _not_cached(path.parent, error)
     return ""
+
+
+def _not_cached(folder, error):
+    error = error.__cause__ or error  # pooch wraps some in words of its own
+    return f" (not cached in {folder}: {error.strerror or error})"
 
 
 def _stand_in():
@@ -323,14 +326,15 @@ def read_arrays(path):
             f"{path} does not exist: expected mnist.npz, or a folder with it or with "
             "the four IDX files"
         )
-    try:
-        with zipfile.ZipFile(path) as archive:
-            arrays = [_read_npy(archive, f"{array}.npy") for array in ARRAYS]
-    except Exception as error:  # damaged bytes raise nearly anything
-        raise ValueError(
-            f"{path} is damaged or no npz file with {', '.join(ARRAYS)} "
-            f"({error!r:.99}): fetch it again"
-        ) from error
+    with path.open("rb") as file:
+        try:
+            with zipfile.ZipFile(file) as archive:
+                arrays = [_read_npy(archive, f"{array}.npy") for array in ARRAYS]
+        except Exception as error:  # damaged bytes raise nearly anything
+            raise ValueError(
+                f"{path} is damaged or no npz file with {', '.join(ARRAYS)} "
+                f"({error!r:.99}): fetch it again"
+            ) from error
     return _checked(arrays, path)
 
 

@@ -61,7 +61,7 @@ def cache_folder():
 
 @contextlib.contextmanager
 def replacing(path):
-    """Give a temporary path beside `path` that takes its place when all went well.
+    """Give a temporary path next to `path` that takes its place when all went well.
 
     Whoever reads `path` meanwhile sees the whole old file or the whole new one, and
     an error or a crash while writing leaves the old one as it was. A temporary file
@@ -93,7 +93,7 @@ def replacing(path):
 def locked(path):
     """Let one process at a time work on a file.
 
-    The lock is a hidden file beside it. A process that dies releases it.
+    The lock is a hidden file next to it. A process that dies releases it.
 
     Raises
     ------

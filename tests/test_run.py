@@ -325,8 +325,9 @@ def test_no_room(run, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("command", ["lab", "bundle"])
-def test_python_without_ensurepip(run, monkeypatch, capsys, command):
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+@pytest.mark.parametrize("part", ["ensurepip", "venv"])
+def test_python_that_makes_no_environments(run, monkeypatch, capsys, command, part):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name != part or None)
     monkeypatch.setattr(run, "refusal", lambda: None)
     assert f"apt install python3.{HERE[1]}-venv" in refused(capsys, run.main, command)
     assert not run.VENV.exists()
