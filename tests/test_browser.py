@@ -17,7 +17,6 @@ from lab import (
     DASH,
     IDLE,
     INK,
-    NOTEBOOK,
     PAPER,
     ROOT,
     SEVEN,
@@ -31,6 +30,7 @@ from lab import (
     start_lab,
     wait_until,
     write_notebook,
+    write_pad_notebook,
 )
 from PIL import Image
 
@@ -40,6 +40,7 @@ from digitkit.stand_in import draw_strokes
 pytestmark = pytest.mark.browser
 
 DOOR = "notebooks/00_start_here.ipynb"
+PAD = "pad.ipynb"
 PIXEL = 1 / PAPER
 FOCUS = "document.activeElement.tagName + document.activeElement.textContent"
 LABELS = """output => [...output.querySelectorAll('span')].map(span => {
@@ -195,13 +196,13 @@ def contrast(*colours):
 
 @pytest.fixture(scope="module")
 def opened(browser, lab):
-    """The notebook about the pad, opened and all run."""
+    """Notebook 04 up to its pad, opened and run."""
     size = {"width": 1000, "height": 800}
     page = browser.new_context(viewport=size, has_touch=True).new_page()
-    name = f"notebooks/{NOTEBOOK.name}"
-    lab.server.open(page, name)
+    write_pad_notebook(lab.folder / PAD)
+    lab.server.open(page, PAD)
     lab.server.command(page, "notebook:run-all-cells")
-    with lab.server.kernel(name) as kernel:
+    with lab.server.kernel(PAD) as kernel:
         yield Pad(page, kernel)
 
 
@@ -218,7 +219,7 @@ def second(opened, lab):
     opened.show()
     lab.server.command(opened.page, "docmanager:save")
     page = opened.page.context.new_page()
-    lab.server.open(page, f"notebooks/{NOTEBOOK.name}")
+    lab.server.open(page, PAD)
     yield Pad(page, opened.kernel)
     page.close()
 
