@@ -18,8 +18,15 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from digitkit import __main__ as command_line
-from digitkit import callbacks, data, machine, networks, stand_in, training
+from digitkit import (
+    __main__ as command_line,
+    callbacks,
+    data,
+    machine,
+    networks,
+    stand_in,
+    training,
+)
 
 ROOT = Path(networks.__file__).parent.parent
 slow = pytest.mark.slow
