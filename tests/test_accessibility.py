@@ -1,14 +1,18 @@
 """What hinders people who cannot see the page, or use no mouse: in JupyterLab."""
 
 import importlib.resources
+import shutil
 import time
+from types import SimpleNamespace
 
 import pytest
-from lab import SEVEN, draw, start_browser, start_lab, wait_until, write_notebook
+from lab import ROOT, SEVEN, draw, start_browser, start_lab, wait_until, write_notebook
 from nbformat.v4 import new_code_cell
 
 pytestmark = pytest.mark.browser
 
+LESSONS = sorted((ROOT / "notebooks").glob("0*.ipynb"))
+WITH_PADS = {"00_start_here", "04_draw_your_own", "07_teach_it_your_hand"}
 PADS = """
 import digitkit as dk
 pad = dk.DrawingPad(dk.predictor(dk.load_network("shipped")))
@@ -54,6 +58,12 @@ CONTRAST = """() => {
     return found;
 }"""
 RED = '.jp-OutputArea-output[data-mime-type="application/vnd.jupyter.stderr"]'
+FIGURES_STORED = """() => {
+    const notebook = window.jupyterapp.shell.currentWidget.content.model.toJSON();
+    const outputs = notebook.cells.flatMap(cell => cell.outputs ?? []);
+    const html = outputs.map(output => output.data?.["text/html"] ?? "");
+    return html.filter(text => text.startsWith("<img")).length;
+}"""
 FOCUS = """() => {
     const element = document.activeElement;
     const {outlineStyle, outlineWidth} = getComputedStyle(element);
@@ -79,12 +89,16 @@ def page(browser_path, tmp_path_factory):
         answer.filter(has_text="This looks like a 7").wait_for()
         for summary in page.locator(".digitkit summary").all():
             summary.click()
-        axe = importlib.resources.files("axe_playwright_python") / "axe.min.js"
-        page.evaluate(axe.read_text("utf-8"))
+        page.evaluate(axe_core())
         page.theme = lambda name: server.command(
             page, "apputils:change-theme", theme=f"JupyterLab {name}"
         )
         yield page
+
+
+def axe_core():
+    axe = importlib.resources.files("axe_playwright_python") / "axe.min.js"
+    return axe.read_text("utf-8")
 
 
 @pytest.mark.parametrize("theme", ["Light", "Dark"])
@@ -126,3 +140,39 @@ def test_tab_goes_through_the_pad_and_shows_where_it_is(page):
     assert [name.split()[0] for name in seen] == [
         *("CANVAS", "BUTTON", "BUTTON", "BUTTON", "SELECT", "BUTTON", "SUMMARY")
     ]
+
+
+@pytest.fixture(scope="module", params=["MNIST", "the stand-in"])
+def lessons(request, browser_path, tmp_path_factory):
+    """JupyterLab on a copy of the lessons, with the one data set or the other."""
+    folder, home = tmp_path_factory.mktemp("lessons"), tmp_path_factory.mktemp("home")
+    shutil.copytree(ROOT / "notebooks", folder, dirs_exist_ok=True)
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "MNIST":
+            request.getfixturevalue("mnist")
+        else:
+            patch.delenv("DIGITKIT_DATA", raising=False)
+            patch.setenv("KERAS_HOME", str(home / "keras"))
+        with start_browser(browser_path) as browser, start_lab(folder, home) as server:
+            yield SimpleNamespace(browser=browser, server=server)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+def test_a_lesson_shows_nothing_red_and_hinders_nobody(lessons, path):
+    page = lessons.browser.new_page(viewport={"width": 1000, "height": 1600})
+    page.set_default_timeout(600_000)
+    lessons.server.open(page, path.name)
+    lessons.server.command(page, "notebook:run-all-cells")
+    red = page.locator(RED).all_inner_texts()
+    assert [text for text in red if "To see how errors look" not in text] == []
+    figures = page.locator(".jp-OutputArea-output img:not(.digitkit img)")
+    texts = [figure.get_attribute("alt") for figure in figures.all()]
+    assert len(texts) == page.evaluate(FIGURES_STORED)
+    assert all(texts) and "a figure" not in texts
+    pads = page.locator(".digitkit canvas").count()
+    assert pads == (path.stem in WITH_PADS)
+    if pads:
+        page.evaluate(axe_core())
+        assert page.evaluate(AXE) == []
+    page.close()

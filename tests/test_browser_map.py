@@ -52,6 +52,8 @@ def test_pointing_at_a_digit_shows_its_image(lab, theme):
     chart.wait_for(timeout=60_000)
     chart.scroll_into_view_if_needed()
     assert chart.evaluate(CORNER) == WHITE
+    words = page.locator(".vega-embed [role=graphics-document]")
+    assert words.get_attribute("aria-label").startswith("digits on a map")
     tip = page.locator("#vg-tooltip-element.visible")
     box = chart.bounding_box()
     for part, told in ((0.25, ["3", "3"]), (0.75, ["8", "9"])):  # digit, read as
