@@ -142,19 +142,13 @@ def test_tab_goes_through_the_pad_and_shows_where_it_is(page):
     ]
 
 
-@pytest.fixture(scope="module", params=["MNIST", "the stand-in"])
-def lessons(request, browser_path, tmp_path_factory):
-    """JupyterLab on a copy of the lessons, with the one data set or the other."""
+@pytest.fixture(scope="module")
+def lessons(browser_path, tmp_path_factory):
+    """JupyterLab on a copy of the lessons."""
     folder, home = tmp_path_factory.mktemp("lessons"), tmp_path_factory.mktemp("home")
     shutil.copytree(ROOT / "notebooks", folder, dirs_exist_ok=True)
-    with pytest.MonkeyPatch.context() as patch:
-        if request.param == "MNIST":
-            request.getfixturevalue("mnist")
-        else:
-            patch.delenv("DIGITKIT_DATA", raising=False)
-            patch.setenv("KERAS_HOME", str(home / "keras"))
-        with start_browser(browser_path) as browser, start_lab(folder, home) as server:
-            yield SimpleNamespace(browser=browser, server=server)
+    with start_browser(browser_path) as browser, start_lab(folder, home) as server:
+        yield SimpleNamespace(browser=browser, server=server)
 
 
 @pytest.mark.soak
