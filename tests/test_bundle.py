@@ -225,11 +225,8 @@ def without_network(folder, *words):
     """Run Python in `folder`, on a machine with no network and none of our caches."""
     home = folder.with_name(folder.name + " home")
     home.mkdir(exist_ok=True)
-    ours = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("PIP_", "JUPYTER", "IPYTHON", "KERAS_", "DIGITKIT_"))
-    }
+    theirs = ("PIP_", "PYTHON", "JUPYTER", "IPYTHON", "KERAS_", "DIGITKIT_")
+    ours = {x: y for x, y in os.environ.items() if not x.startswith(theirs)}
     for name in ("HOME", "USERPROFILE", "APPDATA", "LOCALAPPDATA", "XDG_CACHE_HOME"):
         ours[name] = str(home)
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):

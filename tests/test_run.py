@@ -468,18 +468,6 @@ def test_edits_that_git_cannot_see(checks, monkeypatch, capfd):
     assert "If you have edited a notebook" in capfd.readouterr().out
 
 
-@pytest.mark.soak
-def test_soak_runs_every_long_test_once():
-    module = load(ROOT / "tools/checks.py")
-    counts = []
-    for step in (*module.CHECKS["soak"], "pytest tests -m soak"):
-        command = [sys.executable, "-m", *shlex.split(step), "--collect-only", "-q"]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout
-        counts.append(sum("::" in line for line in done.stdout.splitlines()))
-    assert sum(counts[:-1]) == counts[-1] > 20
-
-
 # What is installed
 
 
