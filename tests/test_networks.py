@@ -1,8 +1,5 @@
 """Building, saving, loading and asking the networks."""
 
-import os
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,7 +10,6 @@ import pytest
 from digitkit import networks
 from digitkit.networks import load_network, predictor, save_network
 
-ROOT = Path(networks.__file__).parent.parent
 slow = pytest.mark.slow
 
 
@@ -55,46 +51,39 @@ def some_images(n):
 # Building
 
 
-def check_network(model, parameters, docstring):
+# Parameters by hand: kernels, four numbers for each filter of batch normalisation (or
+# a bias), dense layers.
+CNN = 25 * 32 + 9 * (32 * 48 + 48 * 96) + 4 * (32 + 48 + 96) + (9 * 96 + 1) * 10
+DEEPER = 25 * 4 + 9 * (4 * 6 + 6 * 8 + 8 * 9) + 4 * 27 + (4 * 9 + 1) * 10
+CLASSIC = 32 * 10 + 64 * (9 * 32 + 1) + (12 * 12 * 64 + 1) * 256 + 257 * 10
+
+
+@slow
+@pytest.mark.parametrize(
+    ("build", "parameters"),
+    [
+        (networks.build_cnn, CNN),
+        (lambda: networks.build_cnn((4, 6, 8, 9)), DEEPER),
+        (lambda: networks.build_cnn((4, 6, 8, 9), step=1), DEEPER),
+        (networks.build_classic_cnn, CLASSIC),
+    ],
+)
+def test_built_networks_turn_images_into_probabilities(build, parameters):
+    model = build()
     assert model.input_shape == (None, 28, 28)
     assert model.count_params() == parameters
-    assert f"{parameters:,} parameters".replace(",", " ") in docstring
-    np.testing.assert_allclose(model.predict_on_batch(some_images(3)).sum(1), 1, 1e-5)
+    probabilities = model.predict_on_batch(some_images(3))
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, 1e-5)
 
 
 @slow
-def test_build_cnn():
-    # By hand: kernels, four numbers a filter of batch normalisation, dense layer.
-    kernels = 5 * 5 * 32 + 3 * 3 * (32 * 48 + 48 * 96)
-    others = 4 * (32 + 48 + 96) + (3 * 3 * 96 + 1) * 10
-    check_network(networks.build_cnn(), kernels + others, networks.build_cnn.__doc__)
-
-
-@slow
-def test_build_cnn_of_other_filters():
-    kernels = 5 * 5 * 4 + 3 * 3 * (4 * 6 + 6 * 8 + 8 * 9)
-    others = 4 * (4 + 6 + 8 + 9) + (2 * 2 * 9 + 1) * 10
-    assert networks.build_cnn((4, 6, 8, 9)).count_params() == kernels + others
-
-
-def test_build_cnn_in_steps_of_one_pools_instead():
-    def shapes(model):
+def test_a_step_of_one_is_followed_by_pooling():
+    def sizes(model):
         kinds = "Conv2D", "MaxPooling2D"
-        return [x.output.shape[1:] for x in model.layers if type(x).__name__ in kinds]
+        return [x.output.shape[1] for x in model.layers if type(x).__name__ in kinds]
 
-    quick, best = networks.build_cnn((4, 6, 8)), networks.build_cnn((4, 6, 8), step=1)
-    after = [(10, 10, 6), (5, 5, 6), (3, 3, 8)]
-    assert shapes(quick) == [(12, 12, 4), *after]
-    assert shapes(best) == [(24, 24, 4), (12, 12, 4), *after]
-    assert quick.count_params() == best.count_params()
-
-
-@slow
-def test_build_classic_cnn():
-    # By hand: 3x3 kernels and biases, 12 x 12 x 64 pooled values, two dense layers.
-    parameters = 32 * (9 + 1) + 64 * (9 * 32 + 1) + (9216 + 1) * 256 + 257 * 10
-    docstring = networks.build_classic_cnn.__doc__
-    check_network(networks.build_classic_cnn(), parameters, docstring)
+    assert sizes(networks.build_cnn((4, 6, 8))) == [12, 10, 5, 3]
+    assert sizes(networks.build_cnn((4, 6, 8), step=1)) == [24, 12, 10, 5, 3]
 
 
 # Saving and loading
@@ -111,51 +100,16 @@ def test_what_is_saved_is_what_is_loaded(tmp_path, model, name):
     np.testing.assert_array_equal(
         loaded.predict_on_batch(images), model.predict_on_batch(images)
     )
-    assert loaded.name == "net"
-    assert not loaded.compiled
-
-
-@slow
-def test_saving_leaves_the_model_as_it_was(tmp_path, model):
-    save_network(model, tmp_path / "net.keras")
-    assert model.compiled
-    model.evaluate(some_images(4), np.arange(4), verbose=0)
+    assert loaded.name == "net" and not loaded.compiled
+    model.evaluate(some_images(4), np.arange(4), verbose=0)  # it is still compiled
 
 
 @slow
 def test_no_optimizer_is_saved(tmp_path, model):
-    save_network(model, tmp_path / "net.keras")
-    model.save(tmp_path / "with_optimizer.keras")
-    sizes = [
-        (tmp_path / name).stat().st_size
-        for name in ("net.keras", "with_optimizer.keras")
-    ]
-    assert sizes[0] < 0.6 * sizes[1]
-    with zipfile.ZipFile(tmp_path / "net.keras") as archive:
-        assert b"ExponentialDecay" not in archive.read("config.json")
-
-
-@slow
-def test_a_saved_network_loads_in_a_fresh_process(tmp_path, model):
     path = save_network(model, tmp_path / "net.keras")
-    images = some_images(2)
-    np.save(tmp_path / "images.npy", images)
-    program = (
-        "import sys, numpy as np; from digitkit.networks import load_network\n"
-        "model = load_network(sys.argv[1])\n"
-        "np.save('out.npy', model.predict_on_batch(np.load('images.npy')))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program, str(path)],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    np.testing.assert_allclose(
-        np.load(tmp_path / "out.npy"), model.predict_on_batch(images), rtol=1e-5
-    )
+    model.save(tmp_path / "with_optimizer.keras")
+    whole = (tmp_path / "with_optimizer.keras").stat().st_size
+    assert path.stat().st_size < 0.6 * whole
 
 
 @slow
@@ -177,12 +131,10 @@ def test_a_failure_while_saving_leaves_the_old_file(tmp_path, model, monkeypatch
 
 
 @slow
-@pytest.mark.parametrize("name", ["net", "net.pkl", "net.keras.txt"])
-def test_a_wrong_suffix_is_refused(tmp_path, model, name):
-    with pytest.raises(ValueError, match=r"should end in \.keras") as caught:
-        save_network(model, tmp_path / name)
-    assert name in str(caught.value)
-    assert not (tmp_path / name).exists()
+def test_a_wrong_suffix_is_refused(tmp_path, model):
+    with pytest.raises(ValueError, match=r"net\.pkl should end in \.keras"):
+        save_network(model, tmp_path / "net.pkl")
+    assert not (tmp_path / "net.pkl").exists()
 
 
 @slow
@@ -244,27 +196,27 @@ def test_code_in_a_network_s_file_is_not_run(tmp_path):
         load_network(tmp_path / "net.keras")
 
 
-@slow
-@pytest.mark.parametrize(
-    ("shape", "outputs"),
-    [((28, 28), 2), ((28, 28, 1), 3), ((10, 10), 10)],
-)
-def test_a_network_for_something_else(tmp_path, shape, outputs):
-    path = save_network(small_network(shape, outputs), tmp_path / "net.keras")
-    with pytest.raises(ValueError, match="expected 28x28 images and ten") as caught:
-        load_network(path)
-    assert str(path) in str(caught.value)
-
-
-@slow
-def test_a_network_with_several_inputs(tmp_path):
+def network_with_two_inputs():
     import keras
 
     inputs = [keras.Input((28, 28)), keras.Input((1,))]
     flat = [keras.layers.Flatten()(x) for x in inputs]
     outputs = keras.layers.Dense(10)(keras.layers.Concatenate()(flat))
-    path = save_network(keras.Model(inputs, outputs), tmp_path / "net.keras")
-    with pytest.raises(ValueError, match="expected 28x28 images and ten"):
+    return keras.Model(inputs, outputs)
+
+
+@slow
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: small_network((28, 28, 1), outputs=3),
+        lambda: small_network((10, 10)),
+        network_with_two_inputs,
+    ],
+)
+def test_a_network_for_something_else(tmp_path, build):
+    path = save_network(build(), tmp_path / "net.keras")
+    with pytest.raises(ValueError, match=r"net\.keras .*expected 28x28 images and ten"):
         load_network(path)
 
 
@@ -273,15 +225,24 @@ def test_a_network_with_several_inputs(tmp_path):
 
 @slow
 @pytest.mark.parametrize("shape", [(28, 28), (28, 28, 1)])
-@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
-def test_predictor_says_what_the_model_says(shape, dtype):
+def test_predictor_says_what_the_model_says(shape):
     model = small_network(shape)
-    images = some_images(3).astype(dtype)
-    expected = model.predict(images.astype(np.float32).reshape(3, *shape), verbose=0)
+    images = some_images(3)
+    expected = model.predict_on_batch(images.reshape(3, *shape))
     predict = predictor(model)
-    for image, probabilities in zip(images, expected, strict=True):
-        assert predict(image).shape == (10,)
-        np.testing.assert_allclose(predict(image), probabilities, rtol=1e-5)
+    for dtype in (np.float16, np.float32, np.float64):
+        said = [predict(image.astype(dtype)) for image in images]
+        np.testing.assert_allclose(said, expected, rtol=1e-2)
+
+
+def test_predictor_refuses_what_gives_no_probabilities():
+    logits = SimpleNamespace(
+        name="logits",
+        input_shape=(None, 28, 28),
+        predict_on_batch=lambda batch: np.arange(10.0)[None],
+    )
+    with pytest.raises(ValueError, match="end it with softmax"):
+        predictor(logits)
 
 
 def fake_network():
@@ -307,13 +268,8 @@ def test_predictor_gives_one_row_and_the_name():
     ("image", "received"),
     [
         (np.zeros((28, 28), np.uint8), r"uint8 \(28, 28\)"),
-        (np.zeros((28, 28), bool), r"bool \(28, 28\)"),
-        (np.zeros((28, 28), object), r"object \(28, 28\)"),
         (np.zeros((1, 28, 28), np.float32), r"float32 \(1, 28, 28\)"),
-        (np.zeros((28, 28, 1), np.float32), r"float32 \(28, 28, 1\)"),
-        (np.zeros(784), r"float64 \(784,\)"),
         ([[0.0, 1.0]], r"float64 \(1, 2\)"),
-        ("seven", r"<U5 \(\)"),
         (None, r"object \(\)"),
         (np.full((28, 28), np.nan), "0 .paper. to 1 .ink."),
         (np.full((28, 28), 255.0), "0 .paper. to 1 .ink."),
