@@ -197,40 +197,32 @@ def test_noise_is_dropped_and_no_more_than_that(capfd):
 def write_picture(name, strokes):
     """Draw strokes as a pen does on 300 x 300 pixels, black on white."""
     drawn = Image.new("L", (300, 300), 255)
-    points = np.concatenate([np.zeros((0, 2)), *strokes])
-    low, side = points.min(axis=0, initial=99), np.ptp(points) if len(points) else 1
+    points = np.concatenate(strokes)
     for stroke in strokes:
-        line = [(x, y) for x, y in (stroke - low) / side * 200 + 50]
-        ImageDraw.Draw(drawn).line(line, 0, 18, joint="curve")
+        line = (stroke - points.min(axis=0)) / np.ptp(points) * 200 + 50
+        ImageDraw.Draw(drawn).line([*map(tuple, line)], 0, 18, joint="curve")
     drawn.save(name)
 
 
 ONE = [np.array([[0, 0], [0, 5]])]
 
 
-@pytest.mark.parametrize(
-    ("enough", "answer"), [(0.8, "7 (83.8 %)"), (0.85, "unsure, perhaps 7 (83.8 %)")]
-)
-def test_predict_goes_on_after_what_it_cannot_read(capsys, monkeypatch, enough, answer):
-    def load_network(path):
-        print(f"network: {path}")
-
-    def predict(image):
-        return np.array([0.018 if digit != 7 else 0.838 for digit in range(10)])
-
+def test_predict_goes_on_after_what_it_cannot_read(capsys, monkeypatch):
+    seven = np.full(10, 0.018) + 0.82 * np.eye(10)[7]
     monkeypatch.setitem(sys.modules, "keras", Mock())
-    monkeypatch.setattr(networks, "load_network", load_network)
-    monkeypatch.setattr(networks, "predictor", lambda model: predict)
-    monkeypatch.setattr(networks, "UNSURE", enough)
+    monkeypatch.setattr(networks, "load_network", print)
+    monkeypatch.setattr(networks, "predictor", lambda model: lambda image: seven)
     write_picture("one.png", ONE)
-    write_picture("blank.jpg", [])
+    Image.new("L", (300, 300), 255).save("blank.jpg")
     words = "predict none.png one.png gone.png blank.jpg --model my.h5"
     assert run(*words.split()) == 2
     told = capsys.readouterr()
-    assert told.out == f"one.png: {answer}\nblank.jpg: no digit found\n"
+    assert told.out == "one.png: 7 (83.8 %)\nblank.jpg: no digit found\n"
     assert re.findall(r"error: .*?(\w+\.png)", told.err) == ["none.png", "gone.png"]
-    assert told.err.endswith("network: my.h5\n")
+    assert told.err.endswith("my.h5\n")  # what is printed while it is loaded
+    monkeypatch.setattr(networks, "UNSURE", 0.85)
     assert run("predict", "one.png") == 0
+    assert capsys.readouterr().out == "one.png: unsure, perhaps 7 (83.8 %)\n"
 
 
 @pytest.mark.parametrize(("ok", "status"), [(True, 0), (False, 1)])
@@ -249,10 +241,13 @@ def small_data(tmp_path_factory):
     """A file with 6 000 and 100 images: `quick` holds 5 000 back for validation."""
     path = tmp_path_factory.mktemp("data") / "small.npz"
     digits = np.arange(6100, dtype=np.uint8) % 10
-    images = stand_in.draw_images(digits, 0)
-    parts = np.split(images, [6000]) + np.split(digits, [6000])
-    np.savez(path, **dict(zip(["x_train", "x_test", "y_train", "y_test"], parts)))
+    x, y = stand_in.draw_images(digits, 0), digits
+    np.savez(path, x_train=x[:6000], y_train=y[:6000], x_test=x[6000:], y_test=y[6000:])
     return str(path)
+
+
+def in_work_folder():
+    return sorted(path.name for path in Path("work").iterdir())
 
 
 @slow
@@ -260,21 +255,13 @@ def test_training_in_a_process_of_its_own(capsys, tmp_path, small_data):
     training_run = process("train", "--epochs", "1", DIGITKIT_DATA=small_data)
     out, err = training_run.communicate(timeout=300)
     saved = tmp_path / "work" / "my_network.keras"
-    assert re.fullmatch(
-        rf"Data: yours, from {re.escape(small_data)}\n"
-        r"\(6000, 28, 28\) \(6000,\)\n"
-        r"6000 training samples, 100 test samples\n"
-        r"device: \S+ \(GPU: .+\)\n"
-        r"recipe: quick, 1 epochs, 65,450 parameters\n"
-        r"epoch 1/1 .* accuracy [01]\.\d{4} .* val_accuracy [01]\.\d{4} .*\n"
-        rf"saved: {re.escape(str(saved))}\n"
-        r"test loss: \d+\.\d{4}\n"
-        r"test accuracy: [01]\.\d{4}\n",
-        out,
-    )
+    assert out.startswith(f"Data: yours, from {small_data}\n(6000, 28, 28) (6000,)\n")
+    assert re.search(r"^epoch 1/1 .* val_accuracy [01]\.\d{4} ", out, re.MULTILINE)
+    assert re.search(r"test accuracy: [01]\.\d{4}\n$", out)
+    assert f"saved: {saved}\n" in out
     assert err == ""
     assert training_run.returncode == 0
-    assert {*os.listdir("work")} == {"history.csv", saved.name}
+    assert in_work_folder() == ["history.csv", saved.name]
     # What was saved is found, and loads, in another process: this one.
     write_picture("one.png", ONE)
     assert run("predict", "one.png") == 0
@@ -307,8 +294,8 @@ def test_ctrl_c_in_a_terminal_with_one_bar(small_data):
     assert re.search(r"epoch 1 of 99: .* \d+/\d+ .*accuracy .*loss ", bar)
     assert "epoch 3 of 99" in bar
     assert re.search(r"Stopped in epoch \d+ of 99\. The network is that of epoch", text)
-    left = {"history.csv", f"{UNFINISHED}.keras", f"{UNFINISHED}.npz"}
-    assert {*os.listdir("work")} == left
+    left = ["history.csv", f"{UNFINISHED}.keras", f"{UNFINISHED}.npz"]
+    assert in_work_folder() == left
 
 
 @slow
