@@ -19,31 +19,22 @@ def dot(row, column):
     return image
 
 
-def conv(filters, kernel_size, **options):
+def network(*options, shape=(28, 28, 1), end="softmax"):
+    """Build an untrained network of convolutions or pools, and a dense layer."""
+    import keras
     from keras import layers
 
-    return layers.Conv2D(filters, kernel_size, **options)
-
-
-def network(*layers, shape=(28, 28, 1), end="softmax"):
-    """Build an untrained network of some layers and a dense one."""
-    import keras
-
     keras.utils.set_random_seed(1)
-    layers = [*layers, keras.layers.Flatten(), keras.layers.Dense(10, end)]
-    return keras.Sequential([keras.Input(shape), *layers])
-
-
-def network_that_sees_its_middles(*layers):
-    """Build a network whose filters see their middle pixel; each is for all digits."""
-    model = network(*layers)
-    for layer in layers:
-        for weights in layer.weights:
-            kernel = np.zeros(weights.shape, np.float32)
-            kernel[kernel.shape[0] // 2, kernel.shape[1] // 2] = 1
-            weights.assign(kernel)
-    model.layers[-1].kernel.assign(np.ones(model.layers[-1].kernel.shape))
+    model = keras.Sequential([keras.Input(shape)])
+    for one in options:
+        model.add((layers.Conv2D if "filters" in one else layers.MaxPooling2D)(**one))
+    model.add(layers.Flatten())
+    model.add(layers.Dense(10, end))
     return model
+
+
+def conv(kernel_size, filters=1, **options):
+    return {"kernel_size": kernel_size, "filters": filters, **options}
 
 
 @pytest.mark.parametrize("name", ["shipped", "classic"])
@@ -62,7 +53,7 @@ def test_feature_maps_are_those_of_keras(name):
 
 
 def test_saliency_is_the_change_of_the_score():
-    model = network(conv(2, 3, activation="tanh"))
+    model = network(conv(3, filters=2, activation="tanh"))
     model.layers[-1].bias.assign(100 * np.eye(10)[4])  # it is sure of a 4
     kernel, start, weights, constant = (x.astype(float) for x in model.get_weights())
 
@@ -83,8 +74,8 @@ def test_saliency_is_the_change_of_the_score():
 
 
 def test_grad_cam_by_hand():
-    model = network(layer := conv(2, 1, use_bias=False))
-    layer.set_weights([np.array([[[[1.0, 2.0]]]])])  # maps: the image, and its double
+    model = network(conv(1, filters=2))
+    model.layers[0].kernel.assign([[[[1, 2]]]])  # maps: the image, and its double
     weights = np.zeros((28, 28, 2, 10))
     weights[..., 0, 3] = 1  # the first map speaks for 3, and against 4
     weights[..., 0, 4] = -1
@@ -100,31 +91,29 @@ def test_grad_cam_by_hand():
 
 
 @pytest.mark.parametrize(
-    ("options", "row", "column"),
+    ("options", "rows", "columns"),
     [
-        ([{"kernel_size": 5, "strides": 2}], 12, 16),  # cells look at 2, 4, 6, ...
-        ([{"kernel_size": 3, "padding": "same"}], 0, 27),
-        ([{"kernel_size": 3, "strides": 2, "padding": "same"}], 13, 17),  # 1, 3, 5, ...
-        ([{"kernel_size": 5, "strides": 2}, {"kernel_size": 3}], 12, 16),
-        ([{"kernel_size": 5, "strides": (1, 2)}], 11, 16),
+        ([conv(5, strides=2)], [12], [16]),  # its cells look at pixels 2, 4, 6, ...
+        ([conv(3, padding="same")], [0], [27]),
+        ([conv(3, strides=2, padding="same")], [13], [17]),  # at 1, 3, 5, ...
+        ([conv(5, strides=2), conv(3)], [12], [16]),
+        ([conv(5, strides=(1, 2))], [11], [16]),
+        # Pixel 11 is cell 10 of the convolution, whose pool holds the pixels 11 and 12.
+        ([conv(3), {"pool_size": 2}], [11, 12], [11, 12]),
     ],
 )
-def test_grad_cam_stands_where_the_ink_is(options, row, column):
-    layers = [conv(1, use_bias=False, **one) for one in options]
-    model = network_that_sees_its_middles(*layers)
-    found = grad_cam(model, dot(row, column), 0)
-    assert np.argwhere(found == 1).tolist() == [[row, column]]
+def test_grad_cam_stands_where_the_ink_is(options, rows, columns):
+    model = network(*options)
+    for layer in model.layers[: len(options)]:
+        for kernel in layer.weights[:1]:  # it sees its middle pixel alone
+            middle = np.zeros(kernel.shape)
+            middle[kernel.shape[0] // 2, kernel.shape[1] // 2] = 1
+            kernel.assign(middle)
+    model.layers[-1].kernel.assign(np.ones(model.layers[-1].kernel.shape))
+    found = grad_cam(model, dot(rows[0], columns[0]), 0)
+    where = [[row, column] for row in rows for column in columns]
+    assert np.argwhere(found == 1).tolist() == where
     assert found.max() == 1
-
-
-def test_grad_cam_of_pooled_maps_stands_between_the_pixels():
-    from keras import layers
-
-    layers = conv(1, 3, use_bias=False), layers.MaxPooling2D()
-    # Pixel 11 is cell 10 of the convolution, whose pool holds the pixels 11 and 12.
-    found = grad_cam(network_that_sees_its_middles(*layers), dot(11, 11), 0)
-    where = np.argwhere(found == found.max()).tolist()
-    assert where == [[11, 11], [11, 12], [12, 11], [12, 12]]
 
 
 def test_grad_cam_of_each_layer():
@@ -144,7 +133,7 @@ def test_grad_cam_of_each_layer():
 )
 def test_what_is_no_image_is_refused(look, image):
     with pytest.raises(ValueError, match=r"expected an image \(28, 28\) of floats"):
-        look(network(conv(1, 3)), image)
+        look(network(conv(3)), image)
 
 
 @all_looks
@@ -152,7 +141,7 @@ def test_a_network_that_cannot_be_looked_into_is_refused(look):
     import keras
 
     begin = keras.Input((28, 28, 1))
-    functional = keras.Model(begin, network(conv(1, 3))(begin))
+    functional = keras.Model(begin, network(conv(3))(begin))
     with pytest.raises(ValueError, match=r"keras\.Sequential, received a Functional"):
         look(functional, IMAGE)
     with pytest.raises(ValueError, match="expected a network with convolutions"):
@@ -163,9 +152,9 @@ def test_a_network_that_cannot_be_looked_into_is_refused(look):
 def test_what_has_no_score_is_refused(look):
     for digit in (10, -1, True, "3", 2.5):
         with pytest.raises(ValueError, match=f"0 to 9, received {digit!r}"):
-            look(network(conv(1, 3)), IMAGE, digit)
+            look(network(conv(3)), IMAGE, digit)
     with pytest.raises(ValueError, match="a dense layer with softmax"):
-        look(network(conv(1, 3), end="sigmoid"), IMAGE)
+        look(network(conv(3), end="sigmoid"), IMAGE)
 
 
 def test_the_example():

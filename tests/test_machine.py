@@ -64,7 +64,7 @@ def see(name, told, to_do=""):
         ({}, "cpu:0", "a newer NVIDIA driver"),
     ],
 )
-def test_without_a_gpu_it_says_why(monkeypatch, settings, device, gpu):
+def test_the_gpu_or_why_there_is_none(monkeypatch, settings, device, gpu):
     keras = Mock()
     keras.backend.backend.return_value = settings.get("backend", "tensorflow")
     keras.distribution.list_devices.return_value = settings.get("devices", ["cpu:0"])
