@@ -27,18 +27,14 @@ def child(tmp_path, monkeypatch):
     monkeypatch.setenv("DIGITKIT_WORK", str(tmp_path / "work"))
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     monkeypatch.delenv("DIGITKIT_DATA", raising=False)
-    answer = {"returncode": 1, "stdout": "", "stderr": ""}
+    child = Mock(return_value=Mock(returncode=1, stderr=""))
     real = subprocess.run
 
-    def run(command, **options):
-        if command[0] != sys.executable:  # h5py asks `uname` when it is imported
-            return real(command, **options)
-        if answer["returncode"] == "hangs":
-            raise subprocess.TimeoutExpired(command, options["timeout"])
-        return subprocess.CompletedProcess(command, **answer)
+    def run(command, **options):  # h5py asks `uname` when it is imported
+        return child() if command[0] == sys.executable else real(command, **options)
 
     monkeypatch.setattr(subprocess, "run", run)
-    return answer
+    return child
 
 
 def see(name, told, to_do=""):
@@ -143,14 +139,18 @@ NO_AVX = "TensorFlow was compiled to use AVX instructions, which aren't availabl
         (1, "ImportError: DLL load failed while importing x", "Visual C++", "https://"),
         (1, NOISE + "ImportError: no such thing\n", "no such thing", ".venv"),
         (-11, "", "status -11", ".venv"),
-        ("hangs", "", "not imported within", "try again"),
     ],
 )
 def test_each_fault_of_tensorflow_has_its_remedy(child, status, stderr, told, remedy):
     found = {"Keras": "3.15.1 on tensorflow", "device": "gpu:0", "GPU": "gpu:0"}
-    child.update(returncode=status, stdout=f"a warning\n{found}\n", stderr=stderr)
+    child.return_value = Mock(returncode=status, stderr=stderr, stdout=f"oh\n{found}\n")
     see("TensorFlow", told, remedy)
     see("GPU", "gpu:0" if status == 0 else "not known")
+
+
+def test_a_tensorflow_that_hangs(child):
+    child.side_effect = subprocess.TimeoutExpired("python", 120)
+    see("TensorFlow", "not imported within", "try again")
 
 
 def test_python_versions_are_those_of_the_project(monkeypatch):

@@ -18,6 +18,7 @@ from digitkit import __main__ as command_line
 from digitkit import callbacks, data, machine, networks, stand_in, training
 
 COMMANDS = ("train", "predict", "check")
+TRAIN = ("train", "--epochs")
 UNFINISHED = "my_network-quick-unfinished"
 slow = pytest.mark.slow
 
@@ -50,15 +51,12 @@ def error(capsys, *words, status=2):
 def process(*words, output=subprocess.PIPE, **settings):
     """Start the command line as a learner does, in a process of its own."""
     package = str(Path(networks.__file__).parent.parent)
-    environment = {**os.environ, "PYTHONPATH": package, **settings}
-    del environment["TF_CPP_MIN_LOG_LEVEL"]  # it is silent without help from here
-    command = [sys.executable, "-m", "digitkit", *words]
+    settings = {**os.environ, "PYTHONPATH": package, **settings}
+    del settings["TF_CPP_MIN_LOG_LEVEL"]  # it is silent without help from here
+    words = [sys.executable, "-m", "digitkit", *words]
     return subprocess.Popen(
-        command, env=environment, stdout=output, stderr=output, text=True
+        words, env=settings, stdout=output, stderr=output, text=True
     )
-
-
-# Help, and what is refused
 
 
 def test_help_names_commands_and_epochs(capsys):
@@ -102,9 +100,6 @@ def test_folders_that_cannot_be_used_are_named(capsys, monkeypatch, setting):
     assert str(Path("file", "folder")) in error(capsys, "train")
 
 
-# train
-
-
 @pytest.fixture
 def fake(monkeypatch):
     """Replace the recipes and the network; tell what they are given."""
@@ -120,7 +115,8 @@ def fake(monkeypatch):
     monkeypatch.setattr(machine, "describe_machine", lambda: found)
     monkeypatch.setattr(callbacks, "progress_bar", lambda recipe: f"bar of {recipe}")
     monkeypatch.setattr(training, "make_repeatable", seeds := Mock())
-    return Mock(model=model, kept=kept, recipe=recipe, save=save, seeds=seeds)
+    names = {"model": model, "kept": kept, "recipe": recipe, "save": save}
+    return Mock(**names, data=loaded, seeds=seeds)
 
 
 def test_train_saves_and_tests_a_network(capsys, fake):
@@ -134,8 +130,9 @@ def test_train_saves_and_tests_a_network(capsys, fake):
         "test accuracy: 0.8750\n"
     )
     work = Path("work").absolute()
-    path = work / f"{UNFINISHED}.npz"
-    assert fake.recipe.call_args.kwargs == {"callbacks": ["bar of quick"], "path": path}
+    fake.recipe.assert_called_once_with(
+        fake.data, callbacks=["bar of quick"], path=work / f"{UNFINISHED}.npz"
+    )
     fake.save.assert_called_once_with(fake.model, work / "my_network.keras")
     fake.kept.forget.assert_called_once()
     images, digits = fake.model.evaluate.call_args.args
@@ -147,37 +144,34 @@ def test_train_does_as_it_is_told(fake):
     assert run(*"train --seed 0 --epochs 7 --output deep/net.v2.h5".split()) == 0
     fake.save.assert_called_once_with(fake.model, Path("deep/net.v2.h5"))
     fake.seeds.assert_called_once_with(0)
-    options = fake.recipe.call_args.kwargs
-    assert options["path"] == Path("deep/net.v2-quick-unfinished.npz")
-    assert (options["epochs"], options["seed"]) == (7, 0)
+    path = Path("deep/net.v2-quick-unfinished.npz")
+    assert fake.recipe.call_args.kwargs.items() >= {
+        ("path", path),
+        ("epochs", 7),
+        ("seed", 0),
+    }
 
 
 def test_what_was_stopped_replaces_no_network(fake, capsys):
     fake.kept.stopped = True
     assert run("train") == 130
-    path = Path("work", f"{UNFINISHED}.keras").absolute()
-    fake.save.assert_called_once_with(fake.model, path)
+    _, path = fake.save.call_args.args
+    assert path.name == f"{UNFINISHED}.keras"
     fake.kept.forget.assert_not_called()
     assert "accuracy" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
-    ("raised", "status", "told"),
+    ("why", "status", "told"),
     [
-        (
-            OSError(28, "No space\non device", "net.keras"),
-            2,
-            "No space on device: 'net",
-        ),
+        (OSError(28, "No space\non device", "a.keras"), 2, "No space on device: 'a.k"),
         (ImportError("DLL load failed"), 2, "failed: python -m digitkit check"),
         (MemoryError(), 2, "MemoryError"),
         (KeyboardInterrupt(), 130, "stopped; no file is left half written"),
     ],
 )
-def test_a_failure_is_one_line_and_nothing_is_forgotten(
-    capsys, fake, raised, status, told
-):
-    fake.save.side_effect = raised
+def test_a_failure_is_one_line_and_forgets_nothing(capsys, fake, why, status, told):
+    fake.save.side_effect = why
     assert told in error(capsys, "train", status=status)
     fake.kept.forget.assert_not_called()
 
@@ -189,9 +183,6 @@ def test_noise_is_dropped_and_no_more_than_that(capfd):
         raise ValueError
     os.write(2, b"after")
     assert capfd.readouterr().err == "before after"
-
-
-# predict and check
 
 
 def write_picture(name, strokes):
@@ -233,9 +224,6 @@ def test_check_ends_with_1_if_something_failed(capsys, monkeypatch, ok, status):
     assert "pass  Python" in capsys.readouterr().out
 
 
-# As a learner does
-
-
 @pytest.fixture(scope="module")
 def small_data(tmp_path_factory):
     """A file with 6 000 and 100 images: `quick` holds 5 000 back for validation."""
@@ -252,7 +240,7 @@ def in_work_folder():
 
 @slow
 def test_training_in_a_process_of_its_own(capsys, tmp_path, small_data):
-    training_run = process("train", "--epochs", "1", DIGITKIT_DATA=small_data)
+    training_run = process(*TRAIN, "1", DIGITKIT_DATA=small_data)
     out, err = training_run.communicate(timeout=300)
     saved = tmp_path / "work" / "my_network.keras"
     assert out.startswith(f"Data: yours, from {small_data}\n(6000, 28, 28) (6000,)\n")
@@ -278,8 +266,7 @@ def test_ctrl_c_in_a_terminal_with_one_bar(small_data):
 
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (30, 100))
-    words = "train", "--epochs", "99"
-    training_run = process(*words, output=theirs, DIGITKIT_DATA=small_data)
+    training_run = process(*TRAIN, "99", output=theirs, DIGITKIT_DATA=small_data)
     os.close(theirs)
     told, stopped = b"", False
     with contextlib.suppress(OSError):  # so Linux says that it has ended
@@ -291,11 +278,9 @@ def test_ctrl_c_in_a_terminal_with_one_bar(small_data):
     assert training_run.wait(60) == 130
     text = re.sub(r"\x1b\[[0-9;]*m", "", told.decode())
     [bar] = [line for line in text.split("\n") if "epoch 1 of 99" in line]
-    assert re.search(r"epoch 1 of 99: .* \d+/\d+ .*accuracy .*loss ", bar)
-    assert "epoch 3 of 99" in bar
+    assert re.search(r"epoch 1 of 99: .* \d+/\d+ .*loss .*epoch 3 of 99", bar)
     assert re.search(r"Stopped in epoch \d+ of 99\. The network is that of epoch", text)
-    left = ["history.csv", f"{UNFINISHED}.keras", f"{UNFINISHED}.npz"]
-    assert in_work_folder() == left
+    assert f"{UNFINISHED}.npz" in in_work_folder()
 
 
 @slow

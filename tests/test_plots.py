@@ -19,11 +19,7 @@ from digitkit.ink import image_to_url
 TEN = [str(digit) for digit in range(10)]
 IMAGE = np.linspace(0, 1, 784).reshape(28, 28)
 DRAWING = [[(0, 0), (10, 0), (3, 20)], [(2, 9), (8, 9)]]
-HISTORY = {
-    "loss": [0.5, 0.2, 0.1],
-    "accuracy": [0.9912, 0.9934, 0.994],
-    "val_accuracy": [0.99, 0.9921, 0.993],
-}
+HISTORY = {"loss": [2, 1], "accuracy": [0.991, 0.993], "val_accuracy": [0.99, 0.992]}
 CONFUSION = np.diag(range(10))
 CONFUSION[4, 9] = 7
 ACCURACY = np.linspace(0.8, 0.89, 10)
@@ -55,7 +51,7 @@ def test_axes_are_labelled_and_those_that_are_given(name, given, across, up):
     plot = getattr(digitkit, name)
     ax = plot(*given)
     assert (ax.get_xlabel(), ax.get_ylabel()) == (across, up)
-    ax.figure.canvas.draw()  # whatever is wrong with it would raise
+    assert "a figure" not in alt_text.figure_to_html(ax.figure)  # it can be drawn
     _, (other, mine) = plt.subplots(1, 2)
     assert plot(*given, ax=mine) is mine
     assert not other.has_data()
@@ -75,20 +71,14 @@ def test_images_stand_in_a_grid_with_their_titles():
 
 
 @pytest.mark.parametrize(
-    ("image", "white", "black"),
-    [
-        (IMAGE, 0, 1),
-        (IMAGE + 1, 0, 2),  # 0 is paper, whatever it holds
-        (IMAGE - 0.25, -0.75, 0.75),  # of signed numbers gray is 0
-    ],
+    ("image", "white", "black"),  # 0 is white; gray if there are negative numbers
+    [(IMAGE, 0, 1), (IMAGE + 1, 0, 2), (IMAGE - 0.25, -0.75, 0.75)],
 )
 def test_zero_is_paper_and_the_most_is_ink(image, white, black):
     [ax] = plots.show_images([image]).axes
     assert ax.images[0].get_clim() == (white, black)
     colours = ax.images[0].to_rgba(np.array([[white, black]], float))[0, :, :3]
     np.testing.assert_allclose(colours, [[1, 1, 1], [0, 0, 0]])
-    if white == 0:
-        assert plots.show_image(image).images[0].get_clim() == (white, black)
 
 
 def test_strokes_are_numbered_lines_with_y_downwards():
@@ -101,12 +91,6 @@ def test_strokes_are_numbered_lines_with_y_downwards():
     assert texts(ax.texts) == ["1", "2"]
     assert ax.yaxis_inverted()
     assert ax.get_aspect() == 1
-
-
-def test_lines_are_told_apart_without_colours():
-    _, ax = plt.subplots()
-    lines = [ax.plot([0, 1])[0] for _ in range(5)]
-    assert len({str(line._dash_pattern) for line in lines}) == 5
 
 
 def test_bars_are_as_high_as_their_numbers_and_the_highest_stands_out():
@@ -124,14 +108,13 @@ def test_bars_are_as_high_as_their_numbers_and_the_highest_stands_out():
 def test_history_has_a_curve_for_each_part():
     ax = plots.plot_history(HISTORY, "accuracy")
     training, validation = ax.lines
-    assert training.get_xdata().tolist() == validation.get_xdata().tolist() == [1, 2, 3]
+    assert training.get_xdata().tolist() == validation.get_xdata().tolist() == [1, 2]
     assert training.get_ydata().tolist() == HISTORY["accuracy"]
     assert validation.get_ydata().tolist() == HISTORY["val_accuracy"]
     assert texts(ax.get_legend().get_texts()) == ["training", "validation"]
     assert training.get_linestyle() != validation.get_linestyle()  # not colour alone
     ax.figure.canvas.draw()
     assert ax.yaxis.get_offset_text().get_text() == ""  # nothing is to be added
-    [training] = plots.plot_history(HISTORY, "loss").lines  # it was not validated
     with pytest.raises(ValueError, match=r"no 'error' in the history: .*'loss'"):
         plots.plot_history(HISTORY, "error")
 

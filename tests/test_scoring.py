@@ -9,15 +9,11 @@ from digitkit.scoring import accuracy_by_digit, calibration, confusion, worst_mi
 
 def test_accuracy_by_digit_is_scikit_learns_recall():
     rng = np.random.default_rng(0)
-    y_true = rng.integers(0, 10, 500, np.uint8)  # as MNIST's are
-    predicted = np.where(rng.random(500) < 0.7, y_true, rng.integers(0, 10, 500))
+    y_true = rng.integers(0, 9, 500, np.uint8)  # as MNIST's are, but for the nines
+    predicted = np.where(rng.random(500) < 0.7, y_true, rng.integers(0, 9, 500))
     expected = metrics.recall_score(y_true, predicted, average=None)
-    np.testing.assert_allclose(accuracy_by_digit(y_true, predicted), expected)
-
-
-def test_accuracy_of_digits_that_do_not_occur_is_nan():
-    accuracy = accuracy_by_digit([0, 0, 0, 9, 9], [0, 0, 9, 9, 9])
-    np.testing.assert_allclose(accuracy, [2 / 3, *[np.nan] * 8, 1])
+    accuracy = accuracy_by_digit(y_true, predicted)
+    np.testing.assert_allclose(accuracy, [*expected, np.nan])
 
 
 def test_confusion_has_the_true_digit_on_rows():

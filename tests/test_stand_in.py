@@ -144,14 +144,6 @@ def test_each_kind_of_non_digit_is_drawn(kind, unseen):
     assert stand_in.draw_non_digits(kind, 0, 0, unseen) == []
 
 
-def test_images_of_non_digits_are_by_pens_of_any_width():
-    images = stand_in.draw_non_digit_images(102, 0)
-    assert images.shape == (102, 28, 28)
-    assert 0 <= images.min() < images.max() <= 1
-    letters = images[-20:].sum(axis=(1, 2))
-    assert letters.max() > 1.5 * letters.min()
-
-
 def test_two_side_by_side_do_not_touch_and_two_laid_over_do():
     def apart(drawing):
         """Say whether a gap parts the first strokes from the others."""
