@@ -162,27 +162,25 @@ def test_python_versions_are_those_of_the_project(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("versions", "told", "remedy"),
+    ("changed", "told", "remedy"),
     [
-        ({"numpy": "2.4.6", "keras": "3.15.1"}, "numpy 2.4.6, keras 3.15.1", ""),
-        ({"keras": "3.15.1"}, "numpy is not installed", "run.py lab"),
-        ({"numpy": "2.4.6", "keras": "3.9.0"}, "3.15 is needed, 3.9.0", "run.py lab"),
-        ({}, "digitkit is not installed", "python run.py lab"),
+        ({}, "numpy 2.4.6, keras 3.15.1", ""),
+        ({"numpy": None}, "numpy is not installed", "python run.py lab"),
+        ({"keras": "3.9.0"}, "keras<4,>=3.15 is needed, 3.9.0", "python run.py lab"),
+        ({"digitkit": None}, "digitkit is not installed", "python run.py lab"),
     ],
 )
-def test_packages_that_are_missing_or_too_old(monkeypatch, versions, told, remedy):
+def test_packages_that_are_missing_or_too_old(monkeypatch, changed, told, remedy):
+    versions = {"digitkit": "1", "numpy": "2.4.6", "keras": "3.15.1"} | changed
+    needed = ["numpy>=2.1", "keras<4,>=3.15", 'nbval>=0.11; extra == "test"']
+
     def version(name):
-        if name not in versions:
+        if versions[name] is None:
             raise PackageNotFoundError(name)
         return versions[name]
 
-    def requires(name):
-        if not versions:
-            raise PackageNotFoundError(name)
-        return ["numpy>=2.1", "keras<4,>=3.15", 'nbval>=0.11; extra == "test"']
-
-    monkeypatch.setattr(machine, "requires", requires)
     monkeypatch.setattr(machine, "version", version)
+    monkeypatch.setattr(machine, "requires", lambda name: version(name) and needed)
     see("packages", told, remedy)
 
 
