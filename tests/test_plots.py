@@ -15,7 +15,6 @@ from digitkit.ink import image_to_url
 TEN = [str(digit) for digit in range(10)]
 IMAGE = np.linspace(0, 1, 784).reshape(28, 28)
 DRAWING = [[(0, 0), (10, 0), (3, 20)], [(2, 9), (8, 9)]]
-HISTORY = {"loss": [2, 1], "accuracy": [0.991, 0.993], "val_accuracy": [0.99, 0.992]}
 CONFUSION = np.diag(range(10))
 CONFUSION[4, 9] = 7
 ACCURACY = np.linspace(0.8, 0.89, 10)
@@ -25,7 +24,7 @@ FIGURES = [  # a function, what it is given, and the labels of its axes
     ("show_strokes", [DRAWING], "x", "y"),
     ("plot_counts", [np.arange(10)], "digit", "images"),
     ("plot_probabilities", [np.full(10, 0.1)], "digit", "probability"),
-    ("plot_history", [HISTORY], "epoch", "loss"),
+    ("plot_history", [{"loss": [2, 1]}], "epoch", "loss"),
     ("plot_confusion", [CONFUSION], "predicted digit", "true digit"),
     ("plot_accuracies", [ACCURACY, ACCURACY, ACCURACY], "digit", "accuracy"),
     ("plot_calibration", [SURE, RIGHT], "how sure it was", "how often it was right"),
@@ -104,24 +103,21 @@ def test_bars_are_as_high_as_their_numbers_and_the_highest_stands_out():
 
 
 def test_history_has_a_curve_for_each_part():
-    ax = plots.plot_history(HISTORY, "accuracy")
+    history = {"when": [0.5, 1, 1.5, 2], "accuracy": [0.98, 0.991, 0.992, 0.993]}
+    history["val_accuracy"] = [0.99, 0.993]  # at the end of each epoch
+    ax = plots.plot_history(history, "accuracy")
     training, validation = ax.lines
-    assert training.get_xdata().tolist() == validation.get_xdata().tolist() == [1, 2]
-    assert training.get_ydata().tolist() == HISTORY["accuracy"]
-    assert validation.get_ydata().tolist() == HISTORY["val_accuracy"]
+    assert training.get_xdata().tolist() == history["when"]
+    assert training.get_ydata().tolist() == history["accuracy"]
+    assert validation.get_xydata().tolist() == [[1, 0.99], [2, 0.993]]
     assert texts(ax.get_legend().get_texts()) == ["training", "validation"]
     assert training.get_linestyle() != validation.get_linestyle()  # not colour alone
     ax.figure.canvas.draw()
     assert ax.yaxis.get_offset_text().get_text() == ""  # nothing is to be added
-    with pytest.raises(ValueError, match=r"no 'error' in the history: .*'loss'"):
-        plots.plot_history(HISTORY, "error")
-
-
-def test_history_within_epochs():
-    parts = {"when": [0.5, 1, 1.5, 2], "loss": [4, 3, 2, 1], "val_loss": [2.5, 1.5]}
-    training, validation = plots.plot_history(parts).lines
-    assert training.get_xdata().tolist() == [0.5, 1, 1.5, 2]
-    assert validation.get_xdata().tolist() == [1, 2]
+    [training] = plots.plot_history({"loss": [2, 1]}).lines
+    assert training.get_xydata().tolist() == [[1, 2], [2, 1]]
+    with pytest.raises(ValueError, match=r"no 'error' in the history: .*'when'"):
+        plots.plot_history(history, "error")
 
 
 def test_the_true_digit_is_on_rows():
