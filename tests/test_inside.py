@@ -5,7 +5,7 @@ import doctest
 import numpy as np
 import pytest
 
-from digitkit import inside, networks
+from digitkit import exercises, inside, networks
 from digitkit.inside import feature_maps, grad_cam, saliency
 
 pytestmark = pytest.mark.slow
@@ -153,6 +153,7 @@ def test_what_has_no_score_is_refused(look):
         look(network(conv(3), end="sigmoid"), IMAGE)
 
 
-def test_the_example():
-    failed, attempted = doctest.testmod(inside)
+@pytest.mark.parametrize("room", [inside, exercises])
+def test_the_examples(room):
+    failed, attempted = doctest.testmod(room)
     assert attempted and not failed

@@ -109,7 +109,6 @@ TERMINAL = type("Terminal", (io.StringIO,), {"isatty": lambda self: True})
         (NOTEBOOK, "linux", "1", []),
         (TERMINAL, "linux", "", ["28", "160", "160"]),
         (TERMINAL, "win32", "", []),
-        (io.StringIO, "linux", "", []),
     ],
 )
 def test_colours_where_they_show(monkeypatch, stdout, platform, no_colour, colours):

@@ -48,15 +48,13 @@ def error(capsys, *words, status=2):
     return line
 
 
-def process(*words, output=subprocess.PIPE, **settings):
+def process(*words, into=subprocess.PIPE, **settings):
     """Start the command line as a learner does, in a process of its own."""
     package = str(Path(networks.__file__).parent.parent)
     settings = {**os.environ, "PYTHONPATH": package, **settings}
     del settings["TF_CPP_MIN_LOG_LEVEL"]  # it is silent without help from here
     words = [sys.executable, "-m", "digitkit", *words]
-    return subprocess.Popen(
-        words, env=settings, stdout=output, stderr=output, text=True
-    )
+    return subprocess.Popen(words, env=settings, stdout=into, stderr=into, text=True)
 
 
 def test_help_names_commands_and_epochs(capsys):
@@ -78,6 +76,7 @@ def test_help_names_commands_and_epochs(capsys):
         ("learn", "learn"),
         ("predict", "FILE"),
         ("check everything", "everything"),
+        ("predict none.png", "none.png"),
         ("train --recipe slow", "slow"),
         ("train --epochs 0", "expected 1 or more, received 0"),
         ("train --epochs 1.5", "received 1.5"),
@@ -103,20 +102,21 @@ def test_folders_that_cannot_be_used_are_named(capsys, monkeypatch, setting):
 @pytest.fixture
 def fake(monkeypatch):
     """Replace the recipes and the network; tell what they are given."""
-    model, kept = Mock(), Mock(stopped=False)
-    model.evaluate.return_value = 0.25, 0.875
-    recipe, save = Mock(return_value=(model, kept)), Mock(return_value="a.keras")
+    fake = Mock()
+    fake.kept.stopped = False
+    fake.model.evaluate.return_value = 0.25, 0.875
+    fake.recipe.return_value = fake.model, fake.kept
+    fake.save.return_value = "a.keras"
     images, digits = np.full((3, 28, 28), 255, np.uint8), np.arange(3, dtype=np.uint8)
-    loaded = (images, digits), (images[:2], digits[:2])
+    fake.data = (images, digits), (images[:2], digits[:2])
     found = {"device": "cpu:0", "GPU": "none: too dear"}
-    monkeypatch.setattr(data, "load_mnist", lambda: loaded)
-    monkeypatch.setitem(training.RECIPES, "quick", recipe)
-    monkeypatch.setattr(networks, "save_network", save)
+    monkeypatch.setattr(data, "load_mnist", lambda: fake.data)
+    monkeypatch.setitem(training.RECIPES, "quick", fake.recipe)
+    monkeypatch.setattr(training, "make_repeatable", fake.seeds)
+    monkeypatch.setattr(networks, "save_network", fake.save)
     monkeypatch.setattr(machine, "describe_machine", lambda: found)
     monkeypatch.setattr(callbacks, "progress_bar", lambda recipe: f"bar of {recipe}")
-    monkeypatch.setattr(training, "make_repeatable", seeds := Mock())
-    names = {"model": model, "kept": kept, "recipe": recipe, "save": save}
-    return Mock(**names, data=loaded, seeds=seeds)
+    return fake
 
 
 def test_train_saves_and_tests_a_network(capsys, fake):
@@ -228,7 +228,7 @@ def test_ctrl_c_in_a_terminal_with_one_bar(small_data):
 
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (30, 100))
-    training_run = process(*TRAIN, "99", output=theirs, DIGITKIT_DATA=small_data)
+    training_run = process(*TRAIN, "99", into=theirs, DIGITKIT_DATA=small_data)
     os.close(theirs)
     told, stopped = b"", False
     with contextlib.suppress(OSError):  # so Linux says that it has ended
