@@ -26,13 +26,6 @@ def all_points(drawn):
     return np.concatenate([all_points(one) for one in drawn])
 
 
-@pytest.fixture
-def small(monkeypatch):
-    """Make the data set smaller than MNIST."""
-    monkeypatch.setattr(stand_in, "TRAIN_COUNTS", (*range(50, 60),))
-    monkeypatch.setattr(stand_in, "TEST_COUNTS", (*range(20, 10, -1),))
-
-
 @pytest.mark.parametrize(("digit", "style"), split(STYLES, RARE, UNSEEN))
 def test_a_style_gives_images_of_one_digit(digit, style):
     images = draw_images([digit] * 30, 0, {digit: style}) / 255
@@ -58,11 +51,10 @@ def test_unseen_styles_are_like_no_other():
     assert not {*split(LETTERS)} & {*split(UNSEEN_LETTERS)}
 
 
-def test_a_seed_repeats_and_another_differs(small):
+def test_a_seed_repeats_and_another_differs():
     def draw(seed):
         yield draw_images(range(10), seed)
         yield draw_strokes(range(10), seed)
-        yield stand_in.draw_data_set(seed)
         yield stand_in.draw_non_digit_images(10, seed)
         yield from (stand_in.draw_non_digits(kind, 10, seed) for kind in KINDS)
 
@@ -113,23 +105,24 @@ def test_counts_are_those_of_mnist(mnist):
     assert stand_in.TEST_COUNTS == tuple(np.bincount(y_test).tolist())
 
 
-def test_the_data_set_has_its_counts_and_no_image_twice(small):
-    (x_train, y_train), (x_test, y_test) = stand_in.draw_data_set()
+def test_the_data_set_has_its_counts_and_all_styles_but_the_unseen(monkeypatch):
+    monkeypatch.setattr(stand_in, "TRAIN_COUNTS", (*range(50, 60),))
+    monkeypatch.setattr(stand_in, "TEST_COUNTS", (*range(20, 10, -1),))
+    monkeypatch.setattr(stand_in, "draw_images", asked := Mock(wraps=draw_images))
+    (x_train, y_train), (x_test, y_test) = first = stand_in.draw_data_set()
     assert x_train.dtype == y_train.dtype == np.uint8
     assert np.bincount(y_train).tolist() == list(range(50, 60))
     assert np.bincount(y_test).tolist() == list(range(20, 10, -1))
     assert np.count_nonzero(np.diff(y_train)) > 0.8 * len(y_train)  # shuffled
     images = {image.tobytes() for image in (*x_train, *x_test)}
-    assert len(images) == len(y_train) + len(y_test)
-
-
-def test_the_data_set_has_all_styles_but_the_unseen(small, monkeypatch):
-    monkeypatch.setattr(stand_in, "draw_images", asked := Mock())
-    stand_in.draw_data_set()
+    assert len(images) == len(y_train) + len(y_test)  # none is there twice
     train, test = (call.args for call in asked.call_args_list)
     assert train[3] > test[3] > 0  # trained on harder digits than tested on
     for _, _, styles, _ in (train, test):  # a rare style half as often as another
         assert sorted(split(styles)) == sorted(split(STYLES, STYLES, RARE))
+    np.testing.assert_array_equal(
+        all_points(stand_in.draw_data_set()), all_points(first)
+    )
 
 
 @pytest.mark.parametrize("unseen", [False, True])
