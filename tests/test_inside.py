@@ -10,7 +10,6 @@ from digitkit.inside import feature_maps, grad_cam, saliency
 
 pytestmark = pytest.mark.slow
 IMAGE = np.random.default_rng(0).random((28, 28), np.float32)
-all_looks = pytest.mark.parametrize("look", [feature_maps, saliency, grad_cam])
 
 
 def dot(row, column):
@@ -125,21 +124,16 @@ def test_grad_cam_of_each_layer():
         grad_cam(model, IMAGE, 2, "nine")
 
 
-@all_looks
-def test_what_is_no_image_is_refused(look):
-    for image in (IMAGE[:20], IMAGE[None], np.zeros((28, 28), np.uint8), "seven"):
-        with pytest.raises(ValueError, match=r"an image \(28, 28\) of floats"):
-            look(network(conv(3)), image)
-
-
-@all_looks
-def test_a_network_that_cannot_be_looked_into_is_refused(look):
+@pytest.mark.parametrize("look", [feature_maps, saliency, grad_cam])
+def test_what_cannot_be_looked_into_is_refused(look):
     import keras
 
-    begin = keras.Input((28, 28, 1))
-    functional = keras.Model(begin, network(conv(3))(begin))
+    model, begin = network(conv(3)), keras.Input((28, 28, 1))
+    for image in (IMAGE[:20], IMAGE[None], np.zeros((28, 28), np.uint8), "seven"):
+        with pytest.raises(ValueError, match=r"an image \(28, 28\) of floats"):
+            look(model, image)
     with pytest.raises(ValueError, match=r"keras\.Sequential, received a Functional"):
-        look(functional, IMAGE)
+        look(keras.Model(begin, model(begin)), IMAGE)
     with pytest.raises(ValueError, match="expected a network with convolutions"):
         look(network(shape=(28, 28)), IMAGE)
 
