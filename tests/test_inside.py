@@ -12,12 +12,6 @@ pytestmark = pytest.mark.slow
 IMAGE = np.random.default_rng(0).random((28, 28), np.float32)
 
 
-def dot(row, column):
-    image = np.zeros((28, 28), np.float32)
-    image[row, column] = 1
-    return image
-
-
 def network(*options, shape=(28, 28, 1), end="softmax"):
     """Build an untrained network of convolutions or pools, and a dense layer."""
     import keras
@@ -64,7 +58,8 @@ def test_saliency_is_the_change_of_the_score():
         found = saliency(model, IMAGE, digit)
         assert found.shape == (28, 28)
         for row, column in [(0, 0), (3, 20), (14, 14), (27, 13)]:
-            step = 1e-5 * dot(row, column).astype(float)
+            step = np.zeros((28, 28))
+            step[row, column] = 1e-5
             change = (scores(IMAGE + step) - scores(IMAGE - step))[digit] / 2e-5
             assert found[row, column] == pytest.approx(change, abs=1e-4)
     np.testing.assert_array_equal(saliency(model, IMAGE), found)  # 4 is its own guess
@@ -107,7 +102,9 @@ def test_grad_cam_stands_where_the_ink_is(options, rows, columns):
             middle[kernel.shape[0] // 2, kernel.shape[1] // 2] = 1
             kernel.assign(middle)
     model.layers[-1].kernel.assign(np.ones(model.layers[-1].kernel.shape))
-    found = grad_cam(model, dot(rows[0], columns[0]), 0)
+    dot = np.zeros((28, 28))
+    dot[rows[0], columns[0]] = 1
+    found = grad_cam(model, dot, 0)
     where = [[row, column] for row in rows for column in columns]
     assert np.argwhere(found == 1).tolist() == where
     assert found.max() == 1

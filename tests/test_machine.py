@@ -38,6 +38,7 @@ def see(name, told, to_do=""):
     """See what one check says; it passes if there is nothing to do, else it fails."""
     [(ok, detail, remedy)] = [rest for one, *rest in machine.check() if one == name]
     assert told in detail
+    assert "\n" not in detail
     assert to_do in remedy
     assert ok == (not remedy) == (not to_do)
 

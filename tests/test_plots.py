@@ -105,13 +105,16 @@ def test_bars_are_as_high_as_their_numbers_and_the_highest_stands_out():
 
 
 def test_history_has_a_curve_for_each_part():
-    history = {"when": [0.5, 1, 1.5, 2], "accuracy": [0.98, 0.991, 0.992, 0.993]}
-    history["val_accuracy"] = [0.99, 0.993]  # at the end of each epoch
+    history = {
+        "when": [0.5, 1, 1.5, 2],
+        "accuracy": [0.99101, 0.99102, 0.99103, 0.99104],
+    }
+    history["val_accuracy"] = [0.99102, 0.99104]  # at the end of each epoch
     ax = plots.plot_history(history, "accuracy")
     training, validation = ax.lines
     assert training.get_xdata().tolist() == history["when"]
     assert training.get_ydata().tolist() == history["accuracy"]
-    assert validation.get_xydata().tolist() == [[1, 0.99], [2, 0.993]]
+    assert validation.get_xydata().tolist() == [[1, 0.99102], [2, 0.99104]]
     assert texts(ax.get_legend().get_texts()) == ["training", "validation"]
     assert training.get_linestyle() != validation.get_linestyle()  # not colour alone
     ax.figure.canvas.draw()
