@@ -1,231 +1,137 @@
-"""The figures: labels, ticks and what is drawn; never pixels."""
+"""The figures and the words that describe them: labels, ticks, lines; never pixels."""
 
-import matplotlib
-
-matplotlib.use("Agg")
+import base64
+import io
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from matplotlib.text import Text
+from PIL import Image
 
 import digitkit
-from digitkit import plots
+from digitkit import alt_text, plots
+from digitkit.ink import image_to_url
 
 TEN = [str(digit) for digit in range(10)]
 IMAGE = np.linspace(0, 1, 784).reshape(28, 28)
 DRAWING = [[(0, 0), (10, 0), (3, 20)], [(2, 9), (8, 9)]]
-HISTORY = {
-    "loss": [0.5, 0.2, 0.1],
-    "val_loss": [0.4, 0.3, 0.2],
-    "accuracy": [0.8, 0.9, 0.95],
-    "val_accuracy": [0.85, 0.9, 0.92],
-}
-CONFUSION = np.diag(np.arange(10, 20))
+CONFUSION = np.diag(range(10))
 CONFUSION[4, 9] = 7
 ACCURACY = np.linspace(0.8, 0.89, 10)
 SURE, RIGHT = np.array([0.7, 0.9]), np.array([0.8, 0.95])
-FIGURES = {  # what each function is given, and the labels of its axes
-    "show_image": ([IMAGE], "column", "row"),
-    "show_strokes": ([DRAWING], "x", "y"),
-    "plot_counts": ([np.arange(10)], "digit", "images"),
-    "plot_probabilities": ([np.full(10, 0.1)], "digit", "probability"),
-    "plot_history": ([HISTORY], "epoch", "loss"),
-    "plot_confusion": ([CONFUSION], "predicted digit", "true digit"),
-    "plot_accuracies": (
-        [ACCURACY, 0.8 * ACCURACY, 1.1 * ACCURACY],
-        "digit",
-        "accuracy",
-    ),
-    "plot_calibration": ([SURE, RIGHT], "how sure it was", "how often it was right"),
-}
+FIGURES = [  # a function, what it is given, and the labels of its axes
+    ("show_image", [IMAGE], "column", "row"),
+    ("show_strokes", [DRAWING], "x", "y"),
+    ("plot_counts", [np.arange(10)], "digit", "images"),
+    ("plot_probabilities", [np.full(10, 0.1)], "digit", "probability"),
+    ("plot_history", [{"loss": [2, 1]}], "epoch", "loss"),
+    ("plot_confusion", [CONFUSION], "predicted digit", "true digit"),
+    ("plot_accuracies", [ACCURACY, ACCURACY, ACCURACY], "digit", "accuracy"),
+    ("plot_calibration", [SURE, RIGHT], "how sure it was", "how often it was right"),
+]
 
 
 @pytest.fixture(autouse=True)
 def closed():
+    plt.switch_backend("Agg")
     yield
     plt.close("all")
 
 
-def ticks(axis):
-    return [label.get_text() for label in axis.get_ticklabels()]
+def texts(artists):
+    return [artist.get_text() for artist in artists]
 
 
-@pytest.mark.parametrize("name", FIGURES)
-def test_axes_are_labelled_and_returned(name):
-    given, across, up = FIGURES[name]
-    ax = getattr(digitkit, name)(*given)
+@pytest.mark.parametrize(("name", "given", "across", "up"), FIGURES)
+def test_axes_are_labelled_and_those_that_are_given(name, given, across, up):
+    plot = getattr(digitkit, name)
+    ax = plot(*given)
     assert (ax.get_xlabel(), ax.get_ylabel()) == (across, up)
-    ax.figure.canvas.draw()  # whatever is wrong with it would raise
-
-
-@pytest.mark.parametrize("name", FIGURES)
-def test_axes_that_are_given_are_used(name):
-    _, axes = plt.subplots(1, 2)
-    assert getattr(digitkit, name)(*FIGURES[name][0], ax=axes[1]) is axes[1]
-    assert not axes[0].has_data()
-    assert len(plt.get_fignums()) == 1
-
-
-@pytest.mark.parametrize("name", ["plot_counts", "plot_probabilities"])
-def test_each_digit_has_its_tick(name):
-    ax = getattr(digitkit, name)(*FIGURES[name][0])
-    assert ticks(ax.xaxis) == TEN
-
-
-def test_every_plot_is_tested_here():
-    names = [*vars(plots)]
-    public = {n for n in names if n.startswith(("plot_", "show_"))}
-    assert public - {"show_images"} == set(FIGURES)
+    assert "a figure" not in alt_text.figure_to_html(ax.figure)  # it can be drawn
+    _, (other, mine) = plt.subplots(1, 2)
+    assert plot(*given, ax=mine) is mine
+    assert not other.has_data()
 
 
 def test_images_stand_in_a_grid_with_their_titles():
-    images = np.stack([IMAGE * brightness / 7 for brightness in range(7)])
+    images = np.stack([IMAGE * brightness for brightness in range(1, 8)])
     fig = plots.show_images(images, titles="abcdefg", columns=3)
-    shown = [ax for ax in fig.axes if ax.images]
-    assert len(shown) == 7
-    assert [ax.get_title() for ax in shown] == list("abcdefg")
-    for ax, image in zip(shown, images, strict=True):
+    for i, (ax, image) in enumerate(zip(fig.axes[:7], images, strict=True)):
+        assert ax.get_title() == "abcdefg"[i]
         np.testing.assert_array_equal(ax.images[0].get_array(), image)
-    rows = {ax.get_subplotspec().rowspan.start for ax in shown}
-    columns = {ax.get_subplotspec().colspan.start for ax in shown}
-    assert (rows, columns) == ({0, 1, 2}, {0, 1, 2})
+        place = ax.get_subplotspec()
+        assert (place.rowspan.start, place.colspan.start) == divmod(i, 3)
+    assert not any(ax.has_data() for ax in fig.axes[7:])
     assert not any(ax.axison for ax in fig.axes)
-
-
-def test_of_signed_numbers_gray_is_zero():
-    fig = plots.show_images([IMAGE - 0.25, IMAGE[:3, :5], np.zeros((2, 2))])
-    signed, unsigned, blank = (ax.images[0] for ax in fig.axes)
-    assert signed.get_clim() == (-0.75, 0.75)
-    gray = signed.to_rgba(np.array([[-0.75, 0, 0.75]]))[0, :, 0]
-    np.testing.assert_allclose(gray, [1, 0.5, 0], atol=0.01)
-    assert unsigned.get_clim() == (0, IMAGE[2, 4])
-    assert (blank.to_rgba(blank.get_array()) == 1).all()  # nothing is white
-
-
-def test_few_images_fill_their_row():
     fig = plots.show_images([IMAGE, IMAGE])
-    assert len(fig.axes) == 2
+    assert len(fig.axes) == 2  # few fill their row
+    assert alt_text.describe(fig) == "2 images, 2 in a row"
 
 
-@pytest.mark.parametrize("show", [plots.show_images, plots.show_image])
-def test_zero_is_paper_and_the_most_is_ink(show):
-    shown = show([IMAGE] if show is plots.show_images else IMAGE)
-    ax = shown.axes[0] if show is plots.show_images else shown
-    colours = ax.images[0].to_rgba(np.array([[0.0, IMAGE.max()]]))[0, :, :3]
+@pytest.mark.parametrize(
+    ("image", "white", "black"),  # 0 is white; gray if there are negative numbers
+    [(IMAGE, 0, 1), (IMAGE + 1, 0, 2), (IMAGE - 0.25, -0.75, 0.75)],
+)
+def test_zero_is_paper_and_the_most_is_ink(image, white, black):
+    [ax] = plots.show_images([image]).axes
+    assert ax.images[0].get_clim() == (white, black)
+    colours = ax.images[0].to_rgba(np.array([[white, black]], float))[0, :, :3]
     np.testing.assert_allclose(colours, [[1, 1, 1], [0, 0, 0]])
-    # A faint image stays faint at its lower end: 0 is white whatever it holds.
-    faint = show([IMAGE + 1] if show is plots.show_images else IMAGE + 1)
-    ax = faint.axes[0] if show is plots.show_images else faint
-    assert ax.images[0].get_clim()[0] == 0
+    assert plots.show_image(image).images[0].get_clim()[0] == 0
 
 
-def test_strokes_are_lines_with_y_downwards():
+def test_strokes_are_numbered_lines_with_y_downwards():
     ax = plots.show_strokes(DRAWING, title="a 7")
     assert ax.get_title() == "a 7"
-    lines = [line for line in ax.get_lines() if len(line.get_xdata()) > 1]
-    for line, stroke in zip(lines, DRAWING, strict=True):
+    lines, starts = ax.lines[::2], ax.lines[1::2]
+    for line, start, stroke in zip(lines, starts, DRAWING, strict=True):
         np.testing.assert_array_equal(line.get_xydata(), stroke)
-    starts = [line.get_xydata()[0] for line in ax.get_lines() if line not in lines]
-    np.testing.assert_array_equal(starts, [stroke[0] for stroke in DRAWING])
-    assert [text.get_text() for text in ax.texts] == ["1", "2"]
+        np.testing.assert_array_equal(start.get_xydata(), stroke[:1])
+    assert texts(ax.texts) == ["1", "2"]
     assert ax.yaxis_inverted()
     assert ax.get_aspect() == 1
 
 
-def test_lines_are_told_apart_by_their_dashes_too():
-    _, ax = plt.subplots()
-    lines = [ax.plot([0, 1])[0] for _ in range(5)]
-    assert len({str(line._dash_pattern) for line in lines}) == 5
-    assert len({line.get_color() for line in lines}) == 5
-
-
-def test_counts_are_heights():
-    ax = plots.plot_counts([3, 1, 4, 1, 5, 9, 2, 6, 5, 3])
-    assert [bar.get_height() for bar in ax.patches] == [3, 1, 4, 1, 5, 9, 2, 6, 5, 3]
-
-
-def test_the_most_probable_digit_stands_out():
-    probabilities = [0.001, 0, 0.2, 0, 0, 0, 0, 0.75, 0.049, 0]
-    ax = plots.plot_probabilities(probabilities)
-    assert [bar.get_height() for bar in ax.patches] == probabilities
+def test_bars_are_as_high_as_their_numbers_and_the_highest_stands_out():
+    shares = [0.001, 0, 0.2, 0, 0, 0, 0, 0.75, 0.049, 0]
+    for plot in (plots.plot_counts, plots.plot_probabilities):
+        ax = plot(shares)
+        assert [bar.get_height() for bar in ax.patches] == shares
+        assert texts(ax.get_xticklabels()) == TEN
+        assert ax.get_ylim()[0] == 0
     colours = [bar.get_facecolor() for bar in ax.patches]
     assert [digit for digit in range(10) if colours.count(colours[digit]) == 1] == [7]
-    texts = [text.get_text() for text in ax.texts]
-    assert texts == ["", "", "20 %", "", "", "", "", "75 %", "5 %", ""]
-    assert ax.get_ylim()[0] == 0
+    assert texts(ax.texts) == ["", "", "20 %", "", "", "", "", "75 %", "5 %", ""]
 
 
 def test_history_has_a_curve_for_each_part():
-    ax = plots.plot_history(HISTORY, "accuracy")
-    assert ax.get_ylabel() == "accuracy"
-    training, validation = ax.get_lines()
-    np.testing.assert_array_equal(
-        training.get_xydata().T, [[1, 2, 3], [0.8, 0.9, 0.95]]
-    )
-    np.testing.assert_array_equal(validation.get_ydata(), [0.85, 0.9, 0.92])
-    legend = [text.get_text() for text in ax.get_legend().get_texts()]
-    assert legend == ["training", "validation"]
-    assert training.get_color() != validation.get_color()
-    assert training.get_linestyle() != validation.get_linestyle()  # not colour alone
-
-
-def test_history_within_epochs():
-    parts = {"when": [0.5, 1, 1.5, 2], "loss": [4, 3, 2, 1], "val_loss": [2.5, 1.5]}
-    training, validation = plots.plot_history(parts).get_lines()
-    assert list(training.get_xdata()) == [0.5, 1, 1.5, 2]
-    assert list(validation.get_xdata()) == [1, 2]
-
-
-def test_history_without_validation():
-    ax = plots.plot_history({"loss": [2, 1]})
-    assert len(ax.get_lines()) == 1
-
-
-def test_high_accuracies_are_told_apart():
-    history = {"accuracy": [0.9912, 0.9934], "val_accuracy": [0.99, 0.9921]}
+    history = {"when": [0.5, 1, 1.5, 2], "accuracy": [0.9911, 0.9912, 0.9913, 0.9914]}
+    history["val_accuracy"] = [0.9912, 0.9914]  # at the end of each epoch
     ax = plots.plot_history(history, "accuracy")
+    training, validation = ax.lines
+    assert training.get_xdata().tolist() == history["when"]
+    assert training.get_ydata().tolist() == history["accuracy"]
+    assert validation.get_xydata().tolist() == [[1, 0.9912], [2, 0.9914]]
+    assert texts(ax.get_legend().get_texts()) == ["training", "validation"]
+    assert training.get_linestyle() != validation.get_linestyle()  # not colour alone
+    ax = plots.plot_history({"loss": [0.99102, 0.99101]})
+    assert [line.get_xdata().tolist() for line in ax.lines] == [[1, 2]]
     ax.figure.canvas.draw()
-    labels = ticks(ax.yaxis)
-    assert len(set(labels)) == len(labels)
     assert ax.yaxis.get_offset_text().get_text() == ""  # nothing is to be added
+    with pytest.raises(ValueError, match=r"no 'error' in the history: .*'when'"):
+        plots.plot_history(history, "error")
 
 
 def test_the_true_digit_is_on_rows():
     ax = plots.plot_confusion(CONFUSION)
-    assert ticks(ax.xaxis) == ticks(ax.yaxis) == TEN
-    texts = {text.get_position(): text.get_text() for text in ax.texts}
-    texts = {position: text for position, text in texts.items() if text}
-    assert texts.pop((9, 4)) == "7"  # x is the predicted digit, y the true one
-    assert texts == {(digit, digit): str(digit + 10) for digit in range(10)}
-    top, bottom = sorted(ax.get_ylim())
-    assert ax.get_ylim() == (bottom, top)  # 0 is at the top
-    # The mistakes alone are coloured.
-    colours = ax.images[0].get_array()
-    assert np.argwhere(colours).tolist() == [[4, 9]]
-
-
-def test_a_network_without_mistakes_can_be_plotted():
-    ax = plots.plot_confusion(np.diag(np.arange(10)))
-    ax.figure.canvas.draw()
-    assert (
-        len([*filter(Text.get_text, ax.texts)]) == 9
-    )  # nothing is written where nothing was counted
-
-
-def test_the_palette_is_okabe_and_itos():
-    colours = plt.rcParams["axes.prop_cycle"].by_key()["color"]
-    assert set(colours) <= {
-        "#0072B2",
-        "#E69F00",
-        "#009E73",
-        "#D55E00",
-        "black",
-        "#CC79A7",
-        "#56B4E9",
-        "#F0E442",
-        "#999999",
-    }
+    assert texts(ax.get_xticklabels()) == texts(ax.get_yticklabels()) == TEN
+    written = {text.get_position(): text.get_text() for text in ax.texts}
+    assert written.pop((9, 4)) == "7"  # x is the predicted digit, y the true one
+    right = {(digit, digit): str(digit) for digit in range(1, 10)}
+    assert {place: text for place, text in written.items() if text} == right
+    assert ax.yaxis_inverted()  # 0 is at the top
+    assert np.argwhere(ax.images[0].get_array()).tolist() == [[4, 9]]  # mistakes alone
+    assert alt_text.describe(ax.figure).endswith("most mistakes: 4 read as 9: 7")
 
 
 def test_each_dot_has_its_range():
@@ -239,11 +145,47 @@ def test_each_dot_has_its_range():
 def test_two_calibrations_are_told_apart_without_colours():
     ax = plots.plot_calibration(SURE, RIGHT)
     plots.plot_calibration(SURE, SURE, label="scaled", ax=ax)
-    _, *lines = ax.lines
-    assert lines[0].get_xydata().tolist() == np.transpose([SURE, RIGHT]).tolist()
-    assert len({line.get_marker() for line in lines}) == len(lines) == 2
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == [
-        "calibrated",
-        "as trained",
-        "scaled",
-    ]
+    _, first, second = ax.lines
+    np.testing.assert_array_equal(first.get_xydata(), np.transpose([SURE, RIGHT]))
+    assert first.get_marker() != second.get_marker()
+    words = ["calibrated", "as trained", "scaled"]
+    assert texts(ax.get_legend().get_texts()) == words
+
+
+def test_a_figure_is_described_in_words():
+    fig, (left, middle, right) = plt.subplots(1, 3)
+    left.plot([0, 1, 2, 3], [2, 1, 5, 3], label="loss")
+    left.plot([1], [2], "o")
+    left.set(title="a run", xlabel="epoch", yscale="log")
+    middle.barh(["cat", "dog"], [1, 2.5])
+    middle.scatter([1, 2], [1, 2])
+    middle.scatter([1], [2])
+    right.imshow(np.eye(3))
+    right.bar(range(20), range(20))
+    for _ in range(14):
+        right.axhline()
+    assert alt_text.describe(fig) == (
+        "a run; x axis: epoch; y axis: logarithmic; loss from (0, 2) to (3, 3), lowest "
+        "at (1, 1), highest at (2, 5); a mark at (1, 2). "
+        "2 bars to (1, cat), (2.5, dog); 3 points in 2 groups. "
+        "an image of 3 by 3 pixels; 20 bars, the longest to (19, 19)"
+        f"{12 * '; a line'}; 2 more lines"
+    )
+
+
+def test_figures_are_shown_with_their_words(monkeypatch):
+    fig = plots.show_images([IMAGE, IMAGE], titles=['a "3"', "a 5"])
+    words = "2 images: a &quot;3&quot;; a 5"
+    image = f'<img alt="{words}" src="data:image/png;base64,'
+    assert alt_text.figure_to_html(fig).startswith(image)
+    monkeypatch.setattr(alt_text, "describe", None)  # raises when it is called
+    assert alt_text.figure_to_html(fig).startswith('<img alt="a figure" src=')
+    assert alt_text.figure_to_html(plt.figure()) is None  # it is empty
+
+
+def test_an_image_as_a_url():
+    url = image_to_url(CONFUSION > 0, scale=2)
+    png = base64.b64decode(url.removeprefix("data:image/png;base64,"))
+    gray = np.asarray(Image.open(io.BytesIO(png)).convert("L"))
+    expected = np.where(CONFUSION > 0, 0, 255)
+    np.testing.assert_array_equal(gray, np.kron(expected, np.ones((2, 2))))
