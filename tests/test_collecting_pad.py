@@ -8,10 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_pad import SEVEN, draw, press
+from test_pad import SEVEN, button, draw, press, status
 
 from digitkit import drawings
-from digitkit.pad import collecting_pad
 from digitkit.pad.collecting_pad import CollectingPad
 
 
@@ -23,17 +22,6 @@ def path(tmp_path):
 @pytest.fixture
 def pad(path):
     return CollectingPad(path)
-
-
-def status(pad):
-    return re.search(r'role="status"[^>]*>(.*?)</div>', pad._words.value)[1]
-
-
-def button(pad, name):
-    (found,) = [
-        x for x in pad.children[0].children if getattr(x, "description", "") == name
-    ]
-    return found
 
 
 def write(pad, times=1):
@@ -49,30 +37,25 @@ def labels(path):
 def test_it_asks_for_each_digit_in_turn_and_keeps_what_is_written(pad, path):
     asked = []
     for number in range(1, 21):
-        assert re.fullmatch(rf"Write an? {pad.asked} \({number} of 20\)", status(pad))
-        assert f'value="{number - 1}" max="20"' in pad._words.value
-        assert f"{number - 1} of 20 written" in pad._words.value
+        article = "an" if pad.asked == 8 else "a"
+        assert status(pad) == f"Write {article} {pad.asked} ({number} of 20)"
+        assert f'value="{number - 1}" max="20"' in pad.children[1].value
+        assert f"{number - 1} of 20 written" in pad.children[1].value
         asked.append(pad.asked)
         pad.add_stroke(np.array(SEVEN) * number / 20)
         pad.save()
         assert pad.strokes == []
-    assert labels(path) == asked
     assert sorted(asked[:10]) == sorted(asked[10:]) == [*range(10)]
     assert asked[:10] != asked[10:] and asked[:10] != [*range(10)]
-    kept, _ = drawings.load_drawings(path)
-    for number, drawing in enumerate(kept, 1):
-        np.testing.assert_allclose(drawing, [np.array(SEVEN) * number / 20], rtol=1e-5)
+    assert labels(path) == asked
+    entries = drawings.read_entries(path)
+    assert {key for x in entries for key in x} == {"label", "strokes"}  # no name
+    for number, entry in enumerate(entries, 1):
+        expected = [np.array(SEVEN) * number / 20]
+        np.testing.assert_allclose(entry["strokes"], expected, rtol=1e-5)
 
 
-def test_the_file_holds_digits_and_strokes_and_nothing_else(pad, path):
-    write(pad, 3)
-    assert {key for x in drawings.read_entries(path) for key in x} == {
-        "label",
-        "strokes",
-    }
-
-
-def test_everyone_is_asked_in_the_same_order_as_the_days_before(pad, path):
+def test_it_goes_on_where_it_was_in_the_same_order(pad, path):
     write(pad, 7)
     again = CollectingPad(path)  # the cell is run again, or the kernel restarted
     assert (again.done, again.asked) == (pad.done, pad.asked) == (7, pad._order[7])
@@ -80,11 +63,9 @@ def test_everyone_is_asked_in_the_same_order_as_the_days_before(pad, path):
 
 
 def test_what_is_removed_is_asked_for_again(pad, path):
-    from digitkit.drawings import remove_drawings
-
     write(pad, 20)
     assert pad.asked is None
-    remove_drawings([4, 13], path)
+    drawings.remove_drawings([4, 13], path)
     again = CollectingPad(path)
     assert again.done == 18
     missing = []
@@ -106,7 +87,7 @@ def test_when_all_are_written_it_thanks_and_saves_no_more(path):
     assert CollectingPad(path, each=2).done == 10, "one round more may be asked for"
 
 
-def test_undo_clear_and_blank_paper(pad, path):
+def test_undo_clear_and_a_double_click(pad, path):
     draw(pad, SEVEN)
     draw(pad, SEVEN)
     button(pad, "Undo").click()
@@ -115,34 +96,28 @@ def test_undo_clear_and_blank_paper(pad, path):
     assert pad.strokes == []
     button(pad, "Save").click()
     assert status(pad) == "Not saved: there is nothing to save: draw a digit first"
-    assert not path.exists() and not list(path.parent.iterdir())
+    assert not list(path.parent.iterdir())
     draw(pad, SEVEN)
-    assert "(1 of 20)" in status(pad)
     button(pad, "Save").click()
-    button(pad, "Save").click()  # a double click
+    button(pad, "Save").click()
     assert labels(path) == pad._order[:1]
 
 
-def test_enter_saves_and_stays_on_the_paper(pad, path):
-    pad._canvas.focus = lambda: stays.append(True)
-    stays = []
+def test_enter_saves_and_stays_on_the_paper_and_tab_goes_on(pad, path):
+    focus = []
+    pad._canvas.focus = lambda: focus.append("paper")
+    button(pad, "Save").focus = lambda: focus.append("Save")
     press(pad, " ", "ArrowDown", "ArrowDown", "Enter")
-    assert labels(path) == pad._order[:1] and stays == [True]
+    assert labels(path) == pad._order[:1] and focus == ["paper"]
     assert pad.strokes == [] and "(2 of 20)" in status(pad)
     press(pad, "Enter")
     assert "Not saved" in status(pad) and len(labels(path)) == 1
-
-
-def test_tab_goes_on_to_save(pad):
-    focus = []
-    button(pad, "Save").focus = lambda: focus.append("Save")
     press(pad, "Tab")
-    assert focus == ["Save"]
+    assert focus[-1] == "Save"
 
 
 def test_two_pads_on_one_file_save_as_what_each_asked_for(pad, path):
-    other = CollectingPad(path)
-    first = pad.asked
+    other, first = CollectingPad(path), pad.asked
     write(pad)
     draw(other, SEVEN)
     button(other, "Save").click()
@@ -150,7 +125,7 @@ def test_two_pads_on_one_file_save_as_what_each_asked_for(pad, path):
     assert other.asked == pad._order[1] and pad.done == 1 and other.done == 2
 
 
-def test_the_default_file_lies_in_the_work_folder(tmp_path, monkeypatch):
+def test_the_default_file_is_in_the_work_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("DIGITKIT_WORK", str(tmp_path / "work"))
     pad = CollectingPad()
     assert not (tmp_path / "work").exists()
@@ -158,7 +133,7 @@ def test_the_default_file_lies_in_the_work_folder(tmp_path, monkeypatch):
     assert (tmp_path / "work/my_hand.json").exists()
 
 
-@pytest.mark.parametrize("each", [0, -1, 1.5, "2", None, True])
+@pytest.mark.parametrize("each", [0, 1.5, "2", None, True])
 def test_a_wrong_count_is_refused(path, each):
     with pytest.raises(ValueError, match="expected to ask 1 time or more, received"):
         CollectingPad(path, each=each)
@@ -217,21 +192,5 @@ def test_a_kernel_killed_at_any_time_leaves_a_whole_file(path):
     assert written
 
 
-def test_words_for_all(pad):
-    for name in ("Save", "Undo", "Clear"):
-        assert button(pad, name).tooltip
-    assert 'aria-label="drawings written"' in pad._words.value
-    for key in ("Enter", "Backspace", "rrow keys"):
-        assert key in pad.children[2].value
-    assert "Enter" in CollectingPad.__doc__
-    pad.asked = 8
-    pad.changed()
-    assert status(pad) == "Write an 8 (1 of 20)"
-
-
-def test_the_example_is_true(tmp_path, monkeypatch):
-    import doctest
-
-    monkeypatch.chdir(tmp_path)
-    results = doctest.testmod(collecting_pad)
-    assert results.attempted >= 4 and not results.failed
+def test_the_help_names_the_key_that_saves(pad):
+    assert re.search("Enter saves", pad.children[2].value)
