@@ -155,7 +155,6 @@ def test_editors_know_names_and_signatures(tmp_path):
         ("data", "to_unit"),
         ("scoring", ""),
         ("drawings", ""),
-        ("exercises", ""),
         ("pad.drawing_pad", ""),
         ("pad.collecting_pad", ""),
     ],
