@@ -1,16 +1,11 @@
 """The figures and the words that describe them: labels, ticks, lines; never pixels."""
 
-import base64
-import io
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from PIL import Image
 
 import digitkit
 from digitkit import alt_text, plots
-from digitkit.ink import image_to_url
 
 TEN = [str(digit) for digit in range(10)]
 IMAGE = np.linspace(0, 1, 784).reshape(28, 28)
@@ -181,11 +176,3 @@ def test_figures_are_shown_with_their_words(monkeypatch):
     monkeypatch.setattr(alt_text, "describe", None)  # raises when it is called
     assert alt_text.figure_to_html(fig).startswith('<img alt="a figure" src=')
     assert alt_text.figure_to_html(plt.figure()) is None  # it is empty
-
-
-def test_an_image_as_a_url():
-    url = image_to_url(CONFUSION > 0, scale=2)
-    png = base64.b64decode(url.removeprefix("data:image/png;base64,"))
-    gray = np.asarray(Image.open(io.BytesIO(png)).convert("L"))
-    expected = np.where(CONFUSION > 0, 0, 255)
-    np.testing.assert_array_equal(gray, np.kron(expected, np.ones((2, 2))))
