@@ -77,7 +77,6 @@ def character(delineation, label="3", quality="?"):
     ("delineation", "strokes"),
     [
         ("0", [FIRST]),
-        ("0-0", [FIRST]),
         ("3", [DOT]),
         ("2-4", [THIRD, DOT, LAST]),
         ("0-2", [FIRST, THIRD]),  # with the pen lifted between
@@ -85,7 +84,6 @@ def character(delineation, label="3", quality="?"):
         ("0,2,4", [FIRST, THIRD, LAST]),
         ("4,0", [LAST, FIRST]),  # a bar added later
         ("0,2-4", [FIRST, THIRD, DOT, LAST]),
-        ("0:1-0:1", [FIRST[1:2]]),
         ("0:0-0:1", [FIRST[:2]]),
         ("0:1-2:0", [FIRST[1:], THIRD[:1]]),
         ("0:2-2,4:1-4:1", [FIRST[2:], THIRD, LAST[1:]]),
@@ -98,22 +96,11 @@ def test_delineations(delineation, strokes):
     assert not problems
 
 
-def test_the_definitions_own_example_of_a_delineation():
-    components = "".join(
-        f".PEN_DOWN\n{''.join(f'{i} {j}' + chr(10) for j in range(50))}"
-        for i in range(8)
-    )
-    (entry,), _ = read(components, character("1:40-3,5,6:0-6:12"))
-    found = [(s[0][0], -s[0][1], -s[-1][1]) for s in entry["strokes"]]
-    assert found == [(1, 40, 49), (2, 0, 49), (3, 0, 49), (5, 0, 49), (6, 0, 12)]
-
-
 @pytest.mark.parametrize(
     ("coordinates", "numbers"),
     [
         ("X Y", "1 2\n3 4"),
         ("X Y", "1 2 3 4"),  # numbers may be broken into lines anyhow
-        ("X Y T", "1 2 900\n3 4 910"),
         ("X Y P T", "1 2 55 900\n3 4 60 910"),
         ("T P Y X", "900 55 2 1\n910 60 4 3"),
     ],
@@ -123,13 +110,6 @@ def test_other_coordinates_are_left_out(coordinates, numbers):
         f".PEN_DOWN\n{numbers}\n", character("0"), header=f".COORD {coordinates}\n"
     )
     assert entry["strokes"] == [[[1, -2], [3, -4]]]
-
-
-@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
-def test_ends_of_lines(end):
-    entries, problems = read(INK.replace("\n", end), character("0-2"))
-    assert entries[0]["strokes"] == [FIRST, THIRD]
-    assert not problems
 
 
 def test_segments_may_come_first_and_words_are_no_digits():
@@ -204,11 +184,6 @@ def test_damaged_ink_costs_only_its_own_segments(header, numbers, says):
     readable = [] if header == ".COORD X T" else [7]
     assert [entry["label"] for entry in entries] == readable
     assert any(says in problem for problem in problems)
-
-
-def test_without_a_header_there_are_x_and_y():
-    (entry,), _ = read(INK, character("0"), header="")
-    assert entry["strokes"] == [FIRST]
 
 
 # Included files
