@@ -19,7 +19,6 @@ import pytest
 
 from digitkit import callbacks, networks, stand_in, training
 
-ROOT = Path(callbacks.__file__).parent.parent
 slow = pytest.mark.slow
 unix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signal")
 
@@ -30,34 +29,33 @@ def work(tmp_path, monkeypatch):
     return tmp_path / "work"
 
 
-@pytest.fixture(scope="module")
-def data():
-    """300 images, of which `quick` holds 100 back, and 50 to test on."""
-    digits = np.random.default_rng(0).integers(0, 10, 350).astype(np.uint8)
-    images = stand_in.draw_images(digits, 0)
-    return (images[:300], digits[:300]), (images[300:], digits[300:])
-
-
-def build(*filters, step=2, units=()):
+def build(*filters, step=2, units=(), activation="softmax"):
     """Build a tiny network, whatever is asked for."""
     import keras
 
     layers = [keras.layers.Flatten(), keras.layers.Dropout(0.2)]
     layers += [keras.layers.Dense(n) for n in units]
-    layers += [keras.layers.Dense(10, activation="softmax")]
+    layers += [keras.layers.Dense(10, activation=activation)]
     return keras.Sequential([keras.Input((28, 28)), *layers])
 
 
+@pytest.fixture(scope="module")
+def drawn():
+    digits = np.random.default_rng(0).integers(0, 10, 350).astype(np.uint8)
+    images = stand_in.draw_images(digits, 0)
+    return (images[:300], digits[:300]), (images[300:], digits[300:])
+
+
 @pytest.fixture
-def small(monkeypatch, data):
-    """Let the recipes train a tiny network and hold 100 images back."""
+def data(monkeypatch, drawn):
+    """300 images, of which the recipes hold 100 back, and train a tiny network."""
     import keras
 
     monkeypatch.setattr(training, "VALIDATION", 100)
     monkeypatch.setattr(networks, "build_cnn", build)
     monkeypatch.setattr(networks, "build_classic_cnn", build)
     keras.utils.set_random_seed(0)
-    return data
+    return drawn
 
 
 def at(epoch, act):
@@ -75,154 +73,122 @@ def at(epoch, act):
     return At()
 
 
-def crash():
-    raise ZeroDivisionError("as if the power were cut")
+def interrupted(recipe, data, epoch, epochs=4, callbacks=()):
+    """Train, and crash in an epoch, as if the power were cut."""
 
+    def crash():
+        raise ZeroDivisionError
 
-def press():
-    os.kill(os.getpid(), signal.SIGINT)
-
-
-def interrupted(recipe, data, epoch, epochs=4):
-    """Train, and crash in an epoch."""
     with pytest.raises(ZeroDivisionError):
-        recipe(data, epochs, callbacks=[at(epoch, crash)])
+        recipe(data, epochs, callbacks=[*callbacks, at(epoch, crash)])
 
 
-def by_hand(data, epochs, monitor="val_loss"):
-    """Do what notebook 02 does."""
-    import keras
-
-    (images, digits), _ = data
-    batches = training.augmented_batches(training.to_unit(images), digits)
-    keras.utils.set_random_seed(0)
-    model = networks.build_cnn()
-    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
-    kept = callbacks.checkpoint(model, batches, epochs, monitor=monitor)
-    return model, batches, kept
-
-
-def fit(model, batches, kept, epochs, callbacks=()):
-    model.fit(
-        batches,
-        initial_epoch=kept.epoch,
-        epochs=epochs,
-        callbacks=[*callbacks, kept],
-        shuffle=False,
-        verbose=0,
-    )
-
-
-def same(model, other):
-    pairs = zip(model.get_weights(), other.get_weights(), strict=True)
-    return all(np.allclose(a, b, atol=1e-5) for a, b in pairs)
-
-
-# Going on
+def assert_same(model, other):
+    for weight, expected in zip(model.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_allclose(weight, expected, atol=1e-5)
 
 
 @slow
 @pytest.mark.parametrize(
-    ("recipe", "epoch"), [("quick", 1), ("best", 2), ("classic", 3)]
+    ("recipe", "epoch", "monitor"),
+    [("quick", 1, "val_loss"), ("best", 2, "val_loss"), ("classic", 3, "loss")],
 )
-def test_it_goes_on_and_ends_as_if_nothing_had_happened(small, recipe, epoch, capsys):
+def test_it_goes_on_as_if_nothing_had_happened(
+    data, work, recipe, epoch, monitor, capsys
+):
     import keras
 
     recipe, before = training.RECIPES[recipe], signal.getsignal(signal.SIGINT)
-    whole, kept = recipe(small, epochs=4)
+    whole, kept = recipe(data, epochs=4)
     assert signal.getsignal(signal.SIGINT) is before
+    assert kept.least == min(kept.history[monitor])
     kept.forget()
-    keras.utils.set_random_seed(0)
-    interrupted(recipe, small, epoch)
-    keras.utils.set_random_seed(7)  # another process has other chances
-    capsys.readouterr()
-    begun = []
-    count = keras.callbacks.LambdaCallback(
-        on_epoch_begin=lambda epoch, logs=None: begun.append(epoch)
-    )
-    again, joined = recipe(small, epochs=4, callbacks=[at(9, crash), count])
-    assert f"Going on after epoch {epoch}, from" in capsys.readouterr().out
-    assert begun == [*range(epoch), *range(epoch, 4)]  # told of some, trains the rest
-    assert joined.history.keys() == kept.history.keys()
-    for name, values in kept.history.items():
-        np.testing.assert_allclose(joined.history[name], values, rtol=1e-4)
-    assert same(whole, again)
-    assert joined.epoch == 4 and not joined.stopped
-
-
-@slow
-def test_interrupted_before_the_first_epoch_ends_it_begins_again(small, work, capsys):
-    interrupted(training.quick, small, 0)
-    assert not list(work.glob("*"))
-    _, kept = training.quick(small, epochs=2)
-    assert len(kept.history["loss"]) == 2
-    assert "Going on" not in capsys.readouterr().out
-
-
-@slow
-def test_what_watches_the_history_remembers_it(small):
-    """The loss stays, so the classic's rate is halved in each epoch but the first."""
-    (images, digits), test = small
-    blank = (np.zeros_like(images), digits), test
-    interrupted(training.classic, blank, 3, epochs=5)
-    _, kept = training.classic(blank, epochs=5)
-    expected = 0.001 / 2 ** np.arange(5)
-    # The rate of an epoch is noted before it is halved at its end.
-    np.testing.assert_allclose(kept.history["learning_rate"][1:], expected[:-1])
-
-
-@slow
-def test_the_model_and_the_file_have_the_best_network_so_far(small):
-    import keras
-
-    model, batches, kept = by_hand(small, epochs=3)
-    ends = []
-    note = keras.callbacks.LambdaCallback(
-        on_epoch_end=lambda epoch, logs: (
-            ends.append(model.get_weights()),
-            logs.update(val_loss=[0.5, 0.1, 0.9][epoch]),
-        )
-    )
-    fit(model, batches, kept, 3, [note])
-    # A worse epoch after an interruption does not replace it (keras#17012).
-    _, _, again = by_hand(small, epochs=3)
-    assert kept.best_epoch == again.best_epoch == 2 and again.least == 0.1
-    for mine, stored, expected in zip(
-        model.get_weights(), again.best, ends[1], strict=True
-    ):
-        np.testing.assert_array_equal(mine, expected)
-        np.testing.assert_array_equal(stored, expected)
-
-
-@slow
-def test_a_finished_training_is_kept_until_it_is_forgotten(small, work):
-    first, kept = training.quick(small, epochs=2)
-    second, again = training.quick(small, epochs=2)
-    assert same(first, second)
-    assert again.history == kept.history
-    again.forget()
-    again.forget()  # a second time is no error
+    kept.forget()  # a second time is no error
     assert [path.name for path in work.iterdir()] == ["history.csv"]
+    keras.utils.set_random_seed(0)
+    interrupted(recipe, data, epoch)
+    keras.utils.set_random_seed(7)  # another process has other chances
+    joined, again = recipe(data, epochs=4)
+    assert f"Going on after epoch {epoch}, from" in capsys.readouterr().out
+    finished, third = recipe(data, epochs=4)  # is kept until it is forgotten
+    assert third.history == again.history and not again.stopped
+    for name, values in kept.history.items():
+        np.testing.assert_allclose(again.history[name], values, rtol=1e-4)
+    assert_same(joined, whole)
+    assert_same(finished, whole)
     with (work / "history.csv").open(newline="") as file:  # which notebook 03 reads
         rows = list(csv.DictReader(file))
-    assert [row.pop("epoch") for row in rows] == ["1", "2"]
-    for name, values in kept.history.items():
+    assert [row.pop("epoch") for row in rows] == ["1", "2", "3", "4"]
+    for name, values in again.history.items():
         assert [float(row[name]) for row in rows] == values
 
 
-def identity(data, epochs=2, rate=0.001, units=(), metric="accuracy", seed=0, **change):
-    """Return what a training is known by, after a change."""
+@slow
+@pytest.mark.parametrize(
+    ("epoch", "epochs", "told"), [(0, 2, ""), (1, 3, "is of another training")]
+)
+def test_it_begins_again_if_there_is_nothing_to_go_on_from(
+    data, epoch, epochs, told, capsys
+):
+    interrupted(training.quick, data, epoch, epochs=2)
+    capsys.readouterr()
+    _, kept = training.quick(data, epochs)
+    out = capsys.readouterr().out
+    assert told in out and "Going on" not in out
+    assert len(kept.history["loss"]) == epochs
+
+
+@slow
+def test_what_watches_the_history_remembers_it(data):
+    """The loss stays, so the classic's rate is halved in each epoch but the first."""
+    (images, digits), test = data
+    blank = (np.zeros_like(images), digits), test
+    interrupted(training.classic, blank, 3, epochs=5)
+    _, kept = training.classic(blank, epochs=5)
+    # The rate of an epoch is noted before it is halved at its end.
+    expected = 0.001 / 2 ** np.arange(4)
+    np.testing.assert_allclose(kept.history["learning_rate"][1:], expected)
+
+
+@slow
+def test_the_best_network_outlives_an_interruption(data):
+    """A worse epoch afterwards does not replace it (keras#17012)."""
     import keras
 
-    (images, digits), _ = data
-    images = change.get("images", lambda x: x)(images)
-    digits = change.get("digits", lambda x: x)(digits)
-    model = build(units=units)
-    if "activation" in change:
-        model.layers[-1].activation = keras.activations.get(change["activation"])
+    ends = {}
+
+    class Note(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            ends[self.epoch] = self.model.get_weights()
+
+        def on_epoch_begin(self, epoch, logs=None):
+            self.epoch = epoch
+
+        def on_epoch_end(self, epoch, logs=None):
+            logs["val_loss"] = [0.5, 0.1, 0.9][epoch]
+
+    interrupted(training.quick, data, 2, 3, [Note()])
+    model, kept = training.quick(data, 3, callbacks=[Note()])
+    assert kept.best_epoch == 2 and kept.least == 0.1
+    for weight, best, last in zip(model.get_weights(), ends[1], ends[2], strict=True):
+        np.testing.assert_array_equal(weight, best)
+        assert (best != last).any()
+
+
+IMAGES = np.random.default_rng(0).random((10, 28, 28), np.float32)
+DIGITS = np.arange(10)
+
+
+def identity(
+    images=IMAGES, digits=DIGITS, epochs=2, rate=0.1, metric="mse", seed=0, **layers
+):
+    """Return what a training is known by."""
+    import keras
+
+    model = build(**layers)
     schedule = training.one_cycle(100, rate)
     model.compile(keras.optimizers.Adam(schedule), "mse", metrics=[metric])
-    batches = training.augmented_batches(training.to_unit(images), digits, seed=seed)
+    batches = training.augmented_batches(images, digits, seed=seed)
     return callbacks._identify(model, batches, epochs, "val_loss")
 
 
@@ -236,43 +202,38 @@ def identity(data, epochs=2, rate=0.001, units=(), metric="accuracy", seed=0, **
         {"activation": "sigmoid"},
         {"metric": "mae"},
         {"seed": 1},
-        {"images": lambda images: images.transpose(0, 2, 1)},
-        {"digits": lambda digits: digits[::-1]},
+        {"images": IMAGES.transpose(0, 2, 1)},
+        {"digits": DIGITS[::-1]},
     ],
     ids=lambda change: next(iter(change)),
 )
-def test_a_changed_training_is_another(data, change):
-    assert identity(data, **change) != identity(data) == identity(data)
+def test_a_changed_training_is_another(change):
+    assert identity(**change) != identity() == identity()
 
 
 @slow
-def test_another_training_begins_again(small, capsys):
-    interrupted(training.quick, small, 1, epochs=2)
-    _, kept = training.quick(small, epochs=3)
-    assert "is of another training: this one begins anew" in capsys.readouterr().out
-    assert len(kept.history["loss"]) == 3
-
-
-@slow
-def test_a_damaged_file_is_told_and_replaced(small, work, capsys):
-    interrupted(training.quick, small, 1, epochs=2)
+def test_a_damaged_file_is_told_and_replaced(data, work, capsys):
+    interrupted(training.quick, data, 1, epochs=2)
     path = work / "unfinished.npz"
     whole = path.read_bytes()
-    packed = whole.index(b"PK\x01\x02") + 10  # how the first part is compressed
-    unknown = whole[:packed] + b"c" + whole[packed + 1 :]
+
+    def changed(place, byte):
+        return whole[:place] + byte + whole[place + 1 :]
+
+    unknown = changed(whole.index(b"PK\x01\x02") + 10, b"c")  # a way of compression
     for damaged in (b"", whole[:1000], whole[:-1], b"nothing" * 99, unknown):
         path.write_bytes(damaged)
         assert callbacks._read(path, "") == {}
         assert "is damaged" in capsys.readouterr().out
     middle = len(whole) // 2
-    path.write_bytes(whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :])
-    _, kept = training.quick(small, epochs=2)
+    path.write_bytes(changed(middle, bytes([whole[middle] ^ 1])))
+    _, kept = training.quick(data, epochs=2)
     assert "is damaged" in capsys.readouterr().out
     assert len(kept.history["loss"]) == 2
 
 
 @slow
-def test_a_full_disk_stops_nothing(small, work, capsys, monkeypatch):
+def test_a_full_disk_stops_nothing(data, work, capsys, monkeypatch):
     real, written = np.savez, []
 
     def savez(path, **arrays):
@@ -283,103 +244,89 @@ def test_a_full_disk_stops_nothing(small, work, capsys, monkeypatch):
         real(path, **arrays)
 
     monkeypatch.setattr(np, "savez", savez)
-    interrupted(training.quick, small, 3)
+    interrupted(training.quick, data, 3)
     told = capsys.readouterr().out
-    assert re.findall(r"Progress is not kept: .*", told) == [
-        f"Progress is not kept: [Errno {errno.ENOSPC}] No space left on device"
+    assert re.findall("Progress is not kept: .*No space", told) == [
+        f"Progress is not kept: [Errno {errno.ENOSPC}] No space"
     ]
     assert {x.name for x in work.iterdir()} == {"history.csv", "unfinished.npz"}
-    _, kept = training.quick(small, epochs=4)
+    _, kept = training.quick(data, epochs=4)
     assert "Going on after epoch 1, from" in capsys.readouterr().out
     assert len(kept.history["loss"]) == 4
 
 
-@slow
-def test_what_cannot_be_kept_is_refused(small):
+def begin(data, monitor="loss", epochs=3):
+    """Do what notebook 02 does: return a checkpoint and the cell that fits."""
+    import keras
+
+    (images, digits), _ = data
+    batches = training.augmented_batches(training.to_unit(images), digits)
+    keras.utils.set_random_seed(0)
+    model = build()
     with pytest.raises(ValueError, match=r"call model\.compile first"):
-        callbacks.checkpoint(networks.build_cnn(), None, epochs=1)
+        callbacks.checkpoint(model, batches, epochs, monitor=monitor)
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    kept = callbacks.checkpoint(model, batches, epochs, monitor=monitor)
+
+    def fit(*others):
+        model.fit(
+            batches,
+            initial_epoch=kept.epoch,
+            epochs=epochs,
+            callbacks=[*others, kept],
+            shuffle=False,
+            verbose=0,
+        )
+        return model
+
+    return kept, fit
+
+
+@slow
+def test_what_is_not_measured_is_named(data):
+    kept, _ = begin(data, "val_loss")
     with pytest.raises(ValueError, match="no val_loss is measured: pass fit valid"):
-        fit(*by_hand(small, epochs=3), 3)
-
-
-@slow
-def test_classic_chooses_nothing_by_the_test_images(small, monkeypatch):
-    monitored = []
-
-    def checkpoint(model, batches, epochs, path, monitor="val_loss", told=()):
-        monitored.append(monitor)
-        crash()
-
-    monkeypatch.setattr(training, "checkpoint", checkpoint)
-    for recipe in (training.quick, training.classic):
-        with pytest.raises(ZeroDivisionError):
-            recipe(small, 1)
-    assert monitored == ["val_loss", "loss"]
-
-
-# The stop button
+        kept.on_epoch_end(0, {"loss": 0.5})
 
 
 @slow
 @unix
-def test_the_stop_button_ends_it_cleanly_and_it_goes_on(small, capsys):
-    before = signal.getsignal(signal.SIGINT)
-    _, kept = training.quick(small, epochs=4, callbacks=[at(2, press)])
-    assert kept.stopped
-    assert kept.epoch in (2, 3)  # it is soon, in an epoch of three batches
-    told = capsys.readouterr().out
-    assert "Stopped in epoch 3 of 4. The network is that of epoch" in told
-    assert f"The same again goes on after epoch {kept.epoch}.\n" in told
-    assert signal.getsignal(signal.SIGINT) is before
-    _, again = training.quick(small, epochs=4)
-    assert len(again.history["loss"]) == 4
-    assert not again.stopped
-
-
-@slow
-@unix
-def test_stopped_in_its_first_epoch_it_says_that_it_begins_with_it(small, capsys):
-    model, batches, kept = by_hand(small, epochs=2, monitor="loss")
-    short = at(0, lambda: setattr(kept, "whole", False))  # after the first batches
-    stop = at(0, lambda: kept.stop())
-    model.fit(
-        batches, epochs=2, callbacks=[kept, short, stop], shuffle=False, verbose=0
-    )
-    assert kept.stopped and kept.epoch == 0
-    told = capsys.readouterr().out
-    assert "The same again begins with epoch 1, since it was not whole." in told
-
-
-@slow
-@unix
-def test_after_the_stop_button_the_fitting_cell_alone_goes_on(small):
-    whole, batches, kept = by_hand(small, 3, "loss")
-    fit(whole, batches, kept, 3)
+def test_after_the_stop_button_the_same_cell_goes_on(data, capsys):
+    kept, fit = begin(data)
+    whole, before = fit(), signal.getsignal(signal.SIGINT)
     kept.forget()
-    model, batches, again = by_hand(small, 3, "loss")
-    fit(model, batches, again, 3, [at(1, press)])
+    again, fit = begin(data)
+    fit(at(1, lambda: os.kill(os.getpid(), signal.SIGINT)))
     assert again.stopped and again.epoch == 1
-    fit(model, batches, again, 3)
+    assert signal.getsignal(signal.SIGINT) is before
+    told = capsys.readouterr().out
+    assert "Stopped in epoch 2 of 3. The network is that of epoch" in told
+    assert "The same again goes on after epoch 1.\n" in told
+    assert_same(fit(), whole)
     assert not again.stopped
     np.testing.assert_allclose(again.history["loss"], kept.history["loss"], rtol=1e-4)
-    assert same(whole, model)
+
+
+@slow
+def test_stopped_in_its_first_epoch_it_begins_with_it(data, capsys, work):
+    kept, fit = begin(data)
+    fit(at(0, kept.stop))
+    assert kept.stopped and kept.epoch == 0 and not list(work.glob("*"))
+    assert "begins with epoch 1, since it was not whole." in capsys.readouterr().out
 
 
 @slow
 @unix
-def test_the_stop_button_pressed_twice_stops_at_once(small):
+def test_the_stop_button_pressed_twice_stops_at_once(data):
     def twice():
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
 
     signal.signal(signal.SIGINT, signal.default_int_handler)  # as in a terminal
     with pytest.raises(KeyboardInterrupt):
-        training.quick(small, epochs=4, callbacks=[at(2, twice)])
-    _, kept = training.quick(small, epochs=4)
+        training.quick(data, epochs=4, callbacks=[at(2, twice)])
+    _, kept = training.quick(data, epochs=4)
     assert len(kept.history["loss"]) == 4
-
-
-# A real process, really killed
 
 
 @pytest.fixture(scope="module")
@@ -393,116 +340,91 @@ def small_data(tmp_path_factory):
     return path
 
 
-def train(data, work, epochs, **options):
+def train(data, work, epochs):
     """Start ``python -m digitkit train`` in a process of its own."""
     command = [sys.executable, "-m", "digitkit", "train", "--seed", "3"]
-    settings = {"DIGITKIT_DATA": str(data), "DIGITKIT_WORK": str(work)}
-    environment = {**os.environ, **settings, "PYTHONPATH": str(ROOT)}
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     command += ["--epochs", str(epochs)]
-    return subprocess.Popen(command, env=environment, **pipes, **options)
+    settings = {"DIGITKIT_DATA": str(data), "DIGITKIT_WORK": str(work)}
+    settings["PYTHONPATH"] = str(Path(callbacks.__file__).parents[1])
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    return subprocess.Popen(command, env=os.environ | settings, **pipes)
 
 
 def end(work):
     """Return the weights and the history that a training came to."""
     import keras
 
-    model = keras.models.load_model(work / "my_network.keras", compile=False)
     # A kill in the midst of writing leaves a part, which is swept away a day later.
     names = {path.name for path in work.iterdir() if not path.match(".part-*")}
     assert names == {"history.csv", "my_network.keras"}
+    model = keras.models.load_model(work / "my_network.keras", compile=False)
     return model.get_weights(), (work / "history.csv").read_text()
 
 
-def kill_and_compare(data, tmp_path, epochs, moments):
-    """Kill a training again and again; see that it ends as one left in peace.
+# Every other time after an epoch, or a slow machine would never get on.
+chance = random.Random(0)
+MANY = [(line, chance.uniform(0, 2)) for line in ("recipe:", "epoch") * 10]
 
-    A moment is so many seconds after a line that begins so. Return how often it went
-    on.
-    """
-    train(data, tmp_path / "peace", epochs).communicate(timeout=600)
+
+@pytest.mark.parametrize(
+    ("epochs", "kills", "least"),
+    [
+        pytest.param(2, [("epoch 1/", 0.1)], 1, marks=slow),
+        pytest.param(50, MANY, 11, marks=pytest.mark.soak),
+    ],
+    ids=["once", "twenty times"],
+)
+def test_killed_it_ends_as_if_left_in_peace(small_data, tmp_path, epochs, kills, least):
+    """A kill comes so many seconds after a line that begins so."""
+    train(small_data, tmp_path / "peace", epochs).communicate(timeout=600)
     weights, history = end(tmp_path / "peace")
     assert history.count("\n") == epochs + 1
     work, went_on = tmp_path / "killed", 0
-    for beginning, delay in moments:
-        process = train(data, work, epochs)
-        for line in process.stdout:
-            went_on += line.startswith("Going on after epoch")
-            if line.startswith(beginning):
+    for line, delay in kills:
+        process = train(small_data, work, epochs)
+        for told in process.stdout:
+            went_on += told.startswith("Going on after epoch")
+            if told.startswith(line):
                 break
         time.sleep(delay)
         process.kill()
         process.communicate(timeout=60)
-    told, _ = train(data, work, epochs).communicate(timeout=600)
+    told, _ = train(small_data, work, epochs).communicate(timeout=600)
+    assert went_on + ("Going on after epoch" in told) >= least
     for weight, expected in zip(end(work)[0], weights, strict=True):
         np.testing.assert_array_equal(weight, expected)
     assert end(work)[1] == history
-    return went_on + ("Going on after epoch" in told)
+
+
+def go_through(callback, losses, on_batch=lambda: None, at_once=1, past=0):
+    """Call what Keras calls; the losses of batches are ``(epochs, steps)``."""
+    callback.set_model(SimpleNamespace(count_params=lambda: 7))
+    callback.set_params({"epochs": losses.shape[0], "steps": losses.shape[1]})
+    callback.on_train_begin()
+    for number, of_epoch in enumerate(losses):
+        callback.on_epoch_begin(number)
+        for i in range(0, len(of_epoch) if number >= past else 0, at_once):
+            mean = of_epoch[: i + at_once].mean()  # Keras tells the mean so far
+            on_batch()
+            last = i + at_once - 1  # Keras counts on, past the end of the epoch
+            callback.on_train_batch_end(last, {"loss": mean, "accuracy": 1 - mean})
+        logs = {"loss": of_epoch.mean(), "accuracy": 1 - of_epoch.mean()}
+        logs |= {"val_loss": number + 0.5, "val_accuracy": 0.5, "learning_rate": 0.1}
+        callback.on_epoch_end(number, logs)
+    callback.on_train_end()
+    return callback
 
 
 @slow
-def test_killed_it_ends_as_if_left_in_peace(small_data, tmp_path):
-    assert kill_and_compare(small_data, tmp_path, 2, [("epoch 1/", 0.1)]) == 1
+def test_the_terminal_s_bar_counts_what_is_left(monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
 
-
-@pytest.mark.soak
-def test_killed_twenty_times_it_ends_as_if_left_in_peace(small_data, tmp_path):
-    rng = random.Random(0)
-    # Every other time after an epoch at least, or a slow machine would never get on.
-    moments = [(begin, rng.uniform(0, 2)) for begin in ("recipe:", "epoch") * 10]
-    assert kill_and_compare(small_data, tmp_path, 50, moments) > 10
-
-
-@pytest.mark.soak
-@unix
-def test_a_disk_that_is_full_for_a_while(small_data, tmp_path):
-    """No file may grow beyond 100 kB: what is kept would be larger."""
-    import resource  # which Windows lacks
-
-    def limit():
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # an error, then, not the end
-        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
-
-    work = tmp_path / "work"
-    process = train(small_data, work, 3, preexec_fn=limit)
-    told, _ = process.communicate(timeout=600)
-    assert process.returncode == 2
-    assert told.count("Progress is not kept: ") == 1
-    assert told.count("epoch ") == 3 and "digitkit: error: " in told
-    assert [path.name for path in work.iterdir()] in ([], ["history.csv"])
-    train(small_data, work, 3).communicate(timeout=600)
-    assert end(work)[1].count("\n") == 4
-
-
-# The bar in the terminal
-
-
-class Terminal(io.StringIO):
-    def isatty(self):
-        return True
-
-
-@slow
-def test_the_bar_of_a_resumed_training_counts_what_is_left(monkeypatch):
     monkeypatch.setattr(sys, "stdout", Terminal())
     bar = callbacks.progress_bar("quick")
-    bar.set_model(SimpleNamespace(count_params=lambda: 7))
-    bar.set_params({"epochs": 4, "steps": 10})
-    bar.on_train_begin()
-    names = ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate")
-    logs = dict.fromkeys(names, 0.5)
-    for epoch in range(3):  # of before the interruption
-        bar.on_epoch_begin(epoch)
-        bar.on_epoch_end(epoch, logs)
-    bar.on_epoch_begin(3)
-    bar.on_train_batch_end(4, logs)
-    assert (bar.bar.initial, bar.bar.n, bar.bar.total) == (30, 35, 40)
-    bar.on_train_batch_end(12, logs)  # several at once can count past the end
-    assert bar.bar.n == 40
-    bar.on_train_end()
-
-
-# Live curves
+    bar = go_through(bar, np.ones((4, 10)), at_once=4, past=3).bar
+    assert (bar.initial, bar.n, bar.total) == (30, 40, 40)
 
 
 @pytest.fixture
@@ -526,32 +448,11 @@ def screen(monkeypatch):
 
 @pytest.fixture
 def clock(monkeypatch):
-    """A false clock: ``second()`` lets one pass."""
-
-    def second():
-        clock.now += 1
-
-    clock = SimpleNamespace(now=0.0, second=second)
-    monkeypatch.setattr(callbacks, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    """A false clock, which stands still."""
+    clock = SimpleNamespace(now=0.0, monotonic=lambda: clock.now)
+    clock.wait = lambda seconds=1: setattr(clock, "now", clock.now + seconds)
+    monkeypatch.setattr(callbacks, "time", clock)
     return clock
-
-
-def train_by_hand(curves, losses, on_batch=lambda: None, at_once=1, past=0):
-    """Call what Keras calls; the losses of batches are ``(epochs, steps)``."""
-    curves.set_params({"epochs": losses.shape[0], "steps": losses.shape[1]})
-    curves.on_train_begin()
-    for number, of_epoch in enumerate(losses):
-        curves.on_epoch_begin(number)
-        for i in range(0, len(of_epoch) if number >= past else 0, at_once):
-            mean = of_epoch[: i + at_once].mean()  # Keras tells the mean so far
-            on_batch()
-            last = i + at_once - 1  # Keras counts on, past the end of the epoch
-            curves.on_train_batch_end(last, {"loss": mean, "accuracy": 1 - mean})
-        logs = {"loss": of_epoch.mean(), "accuracy": 1 - of_epoch.mean()}
-        logs |= {"val_loss": number + 0.5, "val_accuracy": 0.5}
-        curves.on_epoch_end(number, logs)
-    curves.on_train_end()
-    return curves.history
 
 
 LOSSES = np.random.default_rng(0).random((2, 50))
@@ -567,100 +468,63 @@ LOSSES = np.random.default_rng(0).random((2, 50))
         (np.tile(LOSSES, (1, 8)), 1, np.arange(1, 81) / 40),
     ],
 )
-def test_live_curves_show_the_newest_part_not_the_mean_so_far(
-    screen, losses, at_once, ends
-):
-    history = train_by_hand(callbacks.live_curves(), losses, at_once=at_once)
-    np.testing.assert_allclose(history["when"], ends)
+def test_live_curves_show_the_newest_part_in_one_picture(screen, losses, at_once, ends):
+    curves = go_through(callbacks.live_curves(), losses, at_once=at_once)
     places = np.rint(np.array(ends) * losses.shape[1]).astype(int)
-    parts = np.split(losses.ravel(), places[:-1])
-    np.testing.assert_allclose(history["loss"], [part.mean() for part in parts])
-    np.testing.assert_allclose(history["accuracy"], 1 - np.array(history["loss"]))
-    assert history["val_loss"] == [0.5, 1.5] and history["val_accuracy"] == [0.5, 0.5]
-
-
-@slow
-def test_live_curves_leave_one_picture_and_one_line(screen):
-    train_by_hand(callbacks.live_curves(), np.ones((2, 5)))
+    means = np.array([part.mean() for part in np.split(losses.ravel(), places[:-1])])
     [figure] = screen.shown
     assert screen.updates and all(updated is figure for updated in screen.updates)
-    assert screen.bars[-1] == {
-        "text/plain": "2 epochs, 0 s, loss 1.000, accuracy 0.000, "
-        "val_loss 1.500, val_accuracy 0.500"
-    }
-    assert [ax.get_ylabel() for ax in figure.axes] == ["loss", "accuracy"]
-    for ax in figure.axes:
-        training_line, validation_line = ax.get_lines()
-        np.testing.assert_allclose(training_line.get_xdata(), np.arange(1, 11) / 5)
-        np.testing.assert_array_equal(validation_line.get_xdata(), [1, 2])
+    drawn = zip(figure.axes, ("loss", "accuracy"), (means, 1 - means), strict=True)
+    for ax, name, values in drawn:
+        assert ax.get_ylabel() == name
+        trained, validated = (line.get_xydata().T for line in ax.get_lines())
+        np.testing.assert_allclose(trained, [ends, values])
+        np.testing.assert_allclose(validated, [[1, 2], curves.history[f"val_{name}"]])
+    assert curves.history["val_loss"] == [0.5, 1.5]
+    assert screen.bars[-1]["text/plain"].startswith("2 epochs, 0 s, loss 0.")
 
 
 @slow
-@pytest.mark.parametrize(
-    ("past", "told"),
-    [
-        (
-            0,
-            r"epoch 2 of 2:  65%.* 13/20 \[00:13<00:07, .*loss 0.250, accuracy 0.750\]",
-        ),
-        # Resumed: what was before is not in the time left.
-        (
-            1,
-            r"epoch 2 of 2:  65%.* 13/20 \[00:03<00:07, .*loss 0.250, accuracy 0.750\]",
-        ),
-    ],
-)
-def test_the_bar_tells_epoch_loss_accuracy_and_the_time_left(screen, clock, past, told):
-    curves = callbacks.live_curves()
-    history = train_by_hand(curves, np.full((2, 10), 0.25), clock.second, past=past)
-    assert any(re.fullmatch(told, bar["text/plain"]) for bar in screen.bars)
-    assert history["val_loss"] == [0.5, 1.5]
-    assert history["when"][0] == (1 if past else 0.1)
-
-
-@slow
-def test_live_curves_of_a_training_stopped_within_an_epoch(screen):
-    curves = callbacks.live_curves()
-    curves.set_params({"epochs": 3, "steps": 4})
-    curves.on_train_begin()
-    curves.on_epoch_begin(0)
-    curves.on_train_batch_end(0, {"loss": 0.2, "accuracy": 0.9})
-    logs = {"loss": 0.2, "accuracy": 0.9, "val_loss": 0.4, "val_accuracy": 0.9}
-    curves.on_epoch_end(0, logs)
-    curves.on_train_end()
-    assert curves.history["when"] == [0.25]
-    assert curves.history["val_loss"] == []
+@pytest.mark.parametrize(("past", "seconds"), [(0, "13"), (1, "03")])
+def test_the_notebook_s_bar_tells_the_time_left(screen, clock, past, seconds):
+    """What was before an interruption is not in the time left."""
+    losses = np.full((2, 10), 0.25)
+    curves = go_through(callbacks.live_curves(), losses, clock.wait, past=past)
+    told = rf"epoch 2 of 2:  65%.* 13/20 \[00:{seconds}<00:07, .*loss 0.250, accuracy "
+    assert any(re.match(told, bar["text/plain"]) for bar in screen.bars)
+    assert curves.history["val_loss"] == [0.5, 1.5]
+    assert curves.history["when"][0] == (1 if past else 0.1)
 
 
 @slow
 def test_live_curves_cost_a_fiftieth_of_the_time(screen, clock):
-    def slowly():
-        clock.now += 0.5
-
-    screen.update = slowly
-    train_by_hand(callbacks.live_curves(), np.ones((10, 40)), clock.second)
+    screen.update = lambda: clock.wait(0.5)
+    go_through(callbacks.live_curves(), np.ones((10, 40)), clock.wait)
     assert 0.01 < (clock.now - 400) / clock.now < 0.03
 
 
 @slow
-def test_live_curves_outside_a_notebook_and_without_accuracy(capsys, monkeypatch):
+def test_live_curves_outside_a_notebook_say_nothing(capsys, monkeypatch):
     monkeypatch.setattr("IPython.display.display", lambda *_, **__: None)
-    train_by_hand(callbacks.live_curves(), np.ones((2, 5)))
+    curves = go_through(callbacks.live_curves(), np.ones((2, 5)))
     assert capsys.readouterr().out == ""
-    curves = callbacks.live_curves()
-    curves.set_params({"epochs": 1, "steps": 1})
-    curves.on_train_begin()
     curves.on_epoch_begin(0)
     with pytest.raises(ValueError, match="no accuracy is measured"):
         curves.on_train_batch_end(0, {"loss": 0.5})
 
 
 @slow
-def test_live_curves_while_keras_trains(screen, small):
+def test_live_curves_while_keras_trains_and_is_stopped(screen, data):
     curves = callbacks.live_curves()
-    training.quick(small, epochs=3, callbacks=[curves])
-    assert len(screen.shown) == 1
-    assert curves.history["when"][-1] == 3
-    assert len(curves.history["val_accuracy"]) == 3
-    values = curves.history["loss"] + curves.history["accuracy"]
-    assert np.isfinite(values).all()
+    _, fit = begin(data, epochs=3)
+    model = fit(curves)
+    assert len(screen.shown) == 1 and curves.history["when"][-1] == 3
+    assert np.isfinite(curves.history["loss"] + curves.history["accuracy"]).all()
+    logs = dict.fromkeys(["loss", "accuracy", "val_loss", "val_accuracy"], 0.2)
+    curves.on_train_begin()
+    curves.on_epoch_begin(0)
+    curves.on_train_batch_end(0, logs)  # and no further in this epoch
+    curves.on_epoch_end(0, logs)
+    curves.on_train_end()
+    assert curves.history["when"] == [1 / curves.params["steps"]]
+    assert curves.history["val_loss"] == [] and model.stop_training is False

@@ -19,17 +19,10 @@ def test_without_dask_it_says_what_to_type(monkeypatch):
         exec(first.source, {})
 
 
-@pytest.fixture
-def scale(monkeypatch):
-    """The benchmark, which reads the functions of the lesson."""
-    monkeypatch.syspath_prepend(ROOT / "benchmarks")
-    import scale
-
-    return scale
-
-
 @pytest.mark.soak
-def test_a_killed_worker_costs_nothing_but_time(scale):
+def test_a_killed_worker_costs_nothing_but_time(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    import scale  # the benchmark, which reads the functions of the lesson
     from dask.distributed import as_completed
 
     train, names, seeds = scale.lesson_functions()["train"], "AABBCC", [0, 1] * 3
