@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import time
 
 import numpy as np
 import pytest
@@ -11,12 +10,13 @@ from ipywidgets.widgets.widget import _instances
 
 from digitkit import ink
 from digitkit.drawings import load_drawings
-from digitkit.networks import UNSURE
-from digitkit.pad.canvas import DOTS, LONGEST, StrokeCanvas
+from digitkit.networks import UNSURE, load_network, predictor
+from digitkit.pad.canvas import DOTS, StrokeCanvas
 from digitkit.pad.drawing_pad import DrawingPad
 from digitkit.stand_in import draw_strokes
 
 SEVEN = [(0.2, 0.2), (0.8, 0.2), (0.4, 0.9)]
+BAR = [(0.3, 0.5), (0.7, 0.5)]
 NAMES = {number: name for name, number in COMMANDS.items()}
 
 
@@ -35,13 +35,13 @@ def draw(pad, points):
 
 def send(widget, event, **content):
     """Do what the browser's message does (private names: they may change)."""
-    content = {"event": event, **content}
-    data = {"method": "custom", "content": content}
+    data = {"method": "custom", "content": {"event": event, **content}}
     widget._handle_msg({"content": {"data": data}, "buffers": []})
 
 
 def mouse(pad, event, x, y):
-    send(pad._canvas, f"mouse_{event}", x=x * DOTS, y=y * DOTS)
+    x, y = (None if part is None else part * DOTS for part in (x, y))
+    send(pad._canvas, f"mouse_{event}", x=x, y=y)
 
 
 def touch(pad, event, *fingers):
@@ -66,8 +66,10 @@ def status(pad):
 
 
 def shown(pad):
-    """Return the digit that is shown large."""
-    return re.search(r'class="guess"[^>]*>(.*?)</b>', pad._answer.value)[1]
+    """Return the digit that is shown large, and those whose bar is marked."""
+    html = pad._answer.value
+    large = re.search(r'class="guess"[^>]*>(.*?)</b>', html)[1]
+    return large, re.findall(r'class="top">\s*<dt>(.)', html)
 
 
 @pytest.fixture
@@ -101,25 +103,72 @@ def names(messages):
     return [NAMES[command[0]] for message in messages for command in message]
 
 
-# What is drawn
+# What is drawn and what the network answers
 
 
-def test_a_stroke_is_read_and_told_in_words(pad):
+def test_a_drawing_is_read_and_told_in_words(pad):
     seen = []
     predict = pad.predict
     pad.predict = lambda image: seen.append(image) or predict(image)
+    pad.predict.network = "my_<network>"
     draw(pad, SEVEN)
-    assert pad.strokes == [SEVEN]
+    assert pad.strokes == [SEVEN] and pad.guess == 7
     np.testing.assert_array_equal(seen[-1], ink.to_image([SEVEN]))
     np.testing.assert_array_equal(pad.image, seen[-1])
-    assert pad.guess == 7 and pad.probabilities[7] == 0.82
     assert status(pad) == "This looks like a 7, 82 %"
-    assert shown(pad) == "7"
+    assert shown(pad) == ("7", ["7"])
     assert pad._answer.value.count(">2 %</dd>") == 9
-    assert re.findall(r'class="top">\s*<dt>(.)', pad._answer.value) == ["7"]
+    assert "network: my_&lt;network&gt;<" in pad._answer.value
+
+
+def test_blank_paper_is_not_read(pad):
+    asked = []
+    pad.predict = asked.append
     pad.clear()
-    pad.add_stroke(np.array(SEVEN))  # as a whole, from code
-    assert pad.strokes == [SEVEN] and pad.guess == 7
+    pad.undo()
+    assert pad.strokes == [] and not pad.image.any() and not asked
+    assert pad.guess is None and pad.probabilities is None
+    assert status(pad) == "Draw a digit from 0 to 9" and shown(pad) == ("", [])
+
+
+def test_an_unsure_network_gives_no_guess(pad):
+    answer = np.full(10, (1 - UNSURE + 0.01) / 9)
+    answer[8] = UNSURE - 0.01
+    pad.predict = lambda image: answer
+    draw(pad, SEVEN)
+    assert status(pad) == f"Unsure: perhaps an 8, {100 * answer[8]:.0f} %"
+    assert pad.guess is None and shown(pad) == ("?", [])
+    np.testing.assert_array_equal(pad.probabilities, answer)
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (np.ones(9) / 9, "ten probabilities"),
+        (np.full(10, np.nan), "ten probabilities"),
+        (np.full(10, 7.0), "ten probabilities"),
+        ([1.5, -0.5, *[0] * 8], "ten probabilities"),
+        (None, "ten probabilities"),
+        ("<seven>", "&lt;seven&gt;"),
+    ],
+)
+def test_a_wrong_answer_is_told_and_drawing_goes_on(pad, answer, told):
+    pad.predict = lambda image: answer
+    draw(pad, SEVEN)
+    assert "no answer" in status(pad) and told in status(pad)
+    assert pad.guess is None and pad.probabilities is None
+    pad.predict = always(3)
+    pad.add_stroke(BAR)
+    assert pad.guess == 3 and pad.strokes == [SEVEN, BAR]
+
+
+@pytest.mark.parametrize("predict", [type("Network", (), {}), "shipped", None])
+def test_what_is_no_function_of_one_image_is_refused(predict):
+    if isinstance(predict, type):
+        predict.predict_on_batch = predict.__call__ = print
+        predict = predict()
+    with pytest.raises(ValueError, match=r"received .*: write dk.DrawingPad"):
+        DrawingPad(predict)
 
 
 def test_a_drawing_smaller_than_the_pen_is_a_dot(pad):
@@ -130,128 +179,64 @@ def test_a_drawing_smaller_than_the_pen_is_a_dot(pad):
     assert pad.image.sum() > 3 * dot.sum()
 
 
-def test_the_network_is_named(pad):
-    pad.predict.network = "my_<network>"
-    draw(pad, SEVEN)
-    assert "network: my_&lt;network&gt;<" in pad._answer.value
-
-
-def test_blank_paper_is_not_read(pad):
-    asked = []
-    pad.predict = asked.append
-    pad.clear()
-    pad.undo()
-    assert pad.strokes == [] and not pad.image.any()
-    assert pad.guess is None and pad.probabilities is None
-    assert status(pad) == "Draw a digit from 0 to 9"
-    assert shown(pad) == "" and 'class="top"' not in pad._answer.value
-    assert not asked
-
-
-def test_undo_takes_the_last_stroke_and_clear_all(pad, drawn):
-    for take_back, left in (("Undo", [SEVEN]), ("Clear", [])):
-        pad.add_stroke(SEVEN)
-        pad.add_stroke([(0.3, 0.5), (0.7, 0.5)])
-        kept = pad.strokes
-        drawn.clear()
-        button(pad, take_back).click()
-        assert pad.strokes == left and len(kept) == 2
-        assert names(drawn).count("strokeLines") == len(left)
-        assert "fillRect" in names(drawn)
-        pad.clear()
-
-
-def test_undo_clear_and_replay_lift_the_pen(pad):
-    for act, left in ((pad.undo, 0), (pad.clear, 0), (pad.replay, 1)):
-        pad.pen_down(0.1, 0.1)
-        pad.pen_move(0.5, 0.5)
-        act()
-        pad.pen_move(0.9, 0.9)
-        assert len(pad.strokes) == left and not pad.pen_is_down
-    assert pad.strokes == [[(0.1, 0.1), (0.5, 0.5)]]
-
-
-def test_coordinates_are_moved_onto_the_paper(pad):
-    draw(pad, [(-0.5, 0.5), (1.4, 7.0)])
-    assert pad.strokes == [[(0.0, 0.5), (1.0, 1.0)]]
-
-
-class Network:
-    def __call__(self, images):
-        return images
-
-    predict_on_batch = __call__
-
-
-@pytest.mark.parametrize("predict", [Network(), "shipped", None])
-def test_what_is_no_function_of_one_image_is_refused(predict):
-    with pytest.raises(ValueError, match=r"received .*: write dk.DrawingPad"):
-        DrawingPad(predict)
-
-
 @pytest.mark.parametrize(
-    "points",
-    [[], [(0.1, 0.2, 0.3)], [(0.1, float("nan"))], [(10, 20)], [(-0.1, 0.5)], "7"],
+    "points", [[], [(0.1, 0.2, 0.3)], [(0.1, np.nan)], [(10, 20)], [(-0.1, 0.5)], "7"]
 )
 def test_a_wrong_stroke_is_refused_and_changes_nothing(pad, points):
-    draw(pad, SEVEN)
+    pad.add_stroke(np.array(SEVEN))
     with pytest.raises(ValueError, match="received"):
         pad.add_stroke(points)
-    with pytest.raises(ValueError, match="finite"):
-        pad.pen_down(float("nan"), 0.5)
+    mouse(pad, "down", np.nan, 0.5)
+    assert "Something failed on the pad" in status(pad)
     pad.pen_move(0.5, 0.5)
     assert pad.strokes == [SEVEN]
+
+
+@pytest.mark.parametrize(("name", "left"), [("Undo", [SEVEN]), ("Clear", [])])
+def test_a_button_takes_back_ink_and_lifts_the_pen(pad, drawn, name, left):
+    pad.add_stroke(SEVEN)
+    pad.pen_down(0.1, 0.1)
+    pad.pen_move(0.5, 0.5)
+    drawn.clear()
+    button(pad, name).click()
+    pad.pen_move(0.9, 0.9)
+    assert pad.strokes == left and not pad.pen_is_down
+    assert names(drawn).count("strokeLines") == len(left)
+    assert "fillRect" in names(drawn)
 
 
 # Mouse and fingers
 
 
-def test_the_mouse_draws_while_its_button_is_down(pad, focus):
-    mouse(pad, "move", 0.5, 0.5)
-    mouse(pad, "out", 1.1, 0.5)
-    assert pad.strokes == [] and focus == []
-    mouse(pad, "down", *SEVEN[0])
-    mouse(pad, "move", *SEVEN[1])
-    mouse(pad, "move", *SEVEN[2])
-    assert focus == []
-    mouse(pad, "up", *SEVEN[2])
-    np.testing.assert_allclose(pad.strokes, [SEVEN])
-    assert pad.guess == 7 and focus == ["away"]  # the notebook has its keys back
-
-
-def test_leaving_the_paper_ends_the_stroke_at_its_edge(pad, focus):
-    mouse(pad, "down", 0.5, 0.5)
-    mouse(pad, "move", 0.9, 0.5)
-    mouse(pad, "out", 1.06, 0.5)
-    mouse(pad, "move", 0.5, 0.1)  # back again; the button was released outside
-    assert pad.strokes == [[(0.5, 0.5), (0.9, 0.5), (1.0, 0.5)]]
-    assert pad.guess == 7 and focus == ["away"]
-
-
-@pytest.mark.parametrize("shaken", [0, 0.003])
-def test_a_click_of_any_button_leaves_no_ink(pad, shaken):
-    mouse(pad, "down", 0.5, 0.5)
-    mouse(pad, "move", 0.5 + shaken, 0.5)
-    mouse(pad, "up", 0.5, 0.5)
-    assert pad.strokes == [] and pad.guess is None
-
-
-def test_a_lost_release_does_not_join_two_strokes(pad):
-    mouse(pad, "down", 0.9, 0.9)  # a click, its release lost as well
-    mouse(pad, "down", 0.1, 0.1)
-    mouse(pad, "move", 0.1, 0.9)
-    mouse(pad, "down", 0.5, 0.1)
-    mouse(pad, "move", 0.5, 0.9)
-    mouse(pad, "up", 0.5, 0.9)
-    assert [len(stroke) for stroke in pad.strokes] == [2, 2]
-
-
-def test_a_page_that_is_being_hidden_ends_the_stroke(pad):
-    mouse(pad, "down", 0.5, 0.5)
-    mouse(pad, "move", 0.9, 0.5)
-    send(pad._canvas, "mouse_out", x=None, y=None)  # as Chromium tells it
-    assert pad.strokes == [[(0.5, 0.5), (0.9, 0.5)]]
-    assert status(pad) == "This looks like a 7, 82 %"
+@pytest.mark.parametrize(
+    ("events", "strokes"),
+    [
+        ("move .5 .5, out 1.1 .5", []),  # just hovers
+        ("down .1 .1, move .1 .9, up .1 .9", [[(0.1, 0.1), (0.1, 0.9)]]),
+        ("down .5 .5, up .5 .5", []),  # a click of any button
+        ("down .5 .5, move .503 .5, up .5 .5", []),
+        (  # the button is released outside
+            "down .5 .5, move .9 .5, out 1.06 .5, move .5 .1",
+            [[(0.5, 0.5), (0.9, 0.5), (1, 0.5)]],
+        ),
+        (  # both releases are lost
+            "down .9 .9, down .1 .1, move .1 .9, down .5 .1, move .5 .9, up .5 .9",
+            [[(0.1, 0.1), (0.1, 0.9)], [(0.5, 0.1), (0.5, 0.9)]],
+        ),
+        (  # Chromium hides the page
+            "down .5 .5, move .9 .5, out None None",
+            [[(0.5, 0.5), (0.9, 0.5)]],
+        ),
+    ],
+)
+def test_the_mouse_draws_while_its_button_is_down(pad, focus, events, strokes):
+    for event in events.split(", "):
+        name, *place = event.split()
+        mouse(pad, name, *(None if x == "None" else float(x) for x in place))
+    assert pad.strokes == [[pytest.approx(xy) for xy in stroke] for stroke in strokes]
+    assert pad.guess == (7 if strokes else None)
+    # The notebook has its keys back.
+    assert focus == (["away"] if "down" in events else [])
 
 
 A, B = (0.4, 0.4), (0.8, 0.8)
@@ -263,7 +248,7 @@ A, B = (0.4, 0.4), (0.8, 0.8)
         [("end",)],
         [("cancel",), ("move", B)],
         [("start", A, B), ("move", B, A), ("end", A), ("move", B), ("end",)],
-        [("move", A, B), ("move", B, A), ("end", A), ("move", B), ("end",)],
+        [("move", A, B), ("end", A), ("move", B), ("end",)],
     ],
 )
 def test_one_finger_draws_and_whatever_comes_then_ends_the_stroke(pad, rest):
@@ -281,38 +266,25 @@ def test_one_finger_draws_and_whatever_comes_then_ends_the_stroke(pad, rest):
 def test_keys_draw(pad, focus, drawn):
     press(pad, "ArrowUp", "ArrowLeft")
     assert pad.strokes == [] and "Pen up, in the middle" in status(pad)
-    sent = names(drawn[-1:])
-    assert sent.index("save") < sent.index("strokeCircle") < sent.index("restore")
-    assert "fillCircle" not in sent, "hollow: the pen is up"
+    assert "strokeCircle" in names(drawn[-1:]), "a ring shows where the pen is"
+    assert "fillCircle" not in names(drawn[-1:]), "hollow: the pen is up"
     press(pad, " ")
     assert "Pen down" in status(pad) and pad.pen_is_down
-    assert "fillCircle" in names(drawn[-1:])[names(drawn[-1:]).index("strokeCircle") :]
-    press(pad, "ArrowRight", "ArrowDown", "ArrowDown")
-    press(pad, " ")
+    assert names(drawn[-1:]).count("fillCircle") == 2
+    press(pad, "ArrowRight", "ArrowDown", "Home", "PageUp", "PageDown", "End", " ")
     assert status(pad) == "This looks like a 7, 82 %"
-    corners = [(0.46, 0.46), (0.5, 0.46), (0.5, 0.5), (0.5, 0.54)]
-    np.testing.assert_allclose(pad.strokes, [corners])
-    np.testing.assert_array_equal(pad.image, ink.to_image([corners]))
+    across = np.array([-1, 0, 0, -1, 0, 1, 0]) * 0.04 + 0.5
+    down = np.array([-1, -1, 0, -1, -2, -1, 0]) * 0.04 + 0.5
+    np.testing.assert_allclose(pad.strokes, [np.transpose([across, down])])
+    press(pad, " ", *["End"] * 20, " ")
+    np.testing.assert_allclose(pad.strokes[1][-1], (0, 1), err_msg="off the paper")
     assert focus == [], "the paper keeps the focus while keys draw"
+    press(pad, " ", "ArrowUp", "Backspace")
+    assert len(pad.strokes) == 2 and not pad.pen_is_down
+    press(pad, "Delete")
+    assert len(pad.strokes) == 1
     pad.clear()
     assert "strokeCircle" not in names(drawn[-1:])
-
-
-def test_four_keys_move_diagonally_and_none_off_the_paper(pad):
-    press(pad, " ", "Home", "PageUp", "PageDown", "End", " ")
-    corners = [(0.5, 0.5), (0.46, 0.46), (0.5, 0.42), (0.54, 0.46), (0.5, 0.5)]
-    np.testing.assert_allclose(pad.strokes, [corners])
-    press(pad, " ", *["End"] * 20, "PageUp", " ")
-    np.testing.assert_allclose(pad.strokes[1][-2:], [(0, 1), (0.04, 0.96)])
-
-
-@pytest.mark.parametrize("key", ["Backspace", "Delete"])
-def test_a_key_takes_back(pad, key):
-    draw(pad, SEVEN)
-    press(pad, " ", "ArrowUp", key)  # the stroke under way
-    assert pad.strokes == [SEVEN] and not pad.pen_is_down
-    press(pad, key)
-    assert pad.strokes == []
 
 
 @pytest.mark.parametrize(
@@ -321,38 +293,32 @@ def test_a_key_takes_back(pad, key):
         ("Tab", {}, ["Undo"]),
         ("Tab", {"shift": True}, ["away"]),
         ("Escape", {}, ["away"]),
-        ("s", {"ctrl": True}, ["away"]),  # which the page swallows once
         ("ArrowUp", {"ctrl": True}, ["away"]),
         ("b", {}, ["away"]),
-        ("Shift", {"shift": True}, []),
-        ("Control", {"ctrl": True}, []),
     ],
 )
-def test_the_keyboard_is_not_trapped(pad, focus, key, held, goes):
+def test_a_key_that_does_not_draw_leaves_the_paper(pad, focus, drawn, key, held, goes):
+    press(pad, "Shift", shift=True)
+    press(pad, "Control", ctrl=True)
+    assert focus == [], "these are only held"
+    press(pad, " ", "ArrowUp", "ArrowUp")
     press(pad, key, **held)
     assert focus == goes
-
-
-def test_paper_alone_lets_tab_go_on():
-    paper, calls = StrokeCanvas(), []
-    paper._canvas.blur = lambda: calls.append("away")
-    press(paper, "Tab")
-    assert calls == ["away"]
-
-
-def test_leaving_lifts_the_pen_and_shows_the_answer(pad, drawn):
-    press(pad, "ArrowUp", "Escape")
-    assert status(pad) == "Draw a digit from 0 to 9"
-    press(pad, " ", "ArrowUp", "ArrowUp", "Tab")
     assert len(pad.strokes) == 1 and not pad.pen_is_down
     assert status(pad) == "This looks like a 7, 82 %"
     assert "strokeCircle" not in names(drawn[-1:])
 
 
+def test_paper_alone_lets_tab_go_on():
+    paper, calls = StrokeCanvas(), []
+    paper._canvas.blur = lambda: calls.append("away")
+    press(paper, "ArrowUp", "Tab")
+    assert calls == ["away"]
+
+
 def test_mouse_and_keys_take_over_from_each_other(pad, drawn, focus):
     press(pad, " ", "ArrowUp")
     mouse(pad, "move", 0.9, 0.9)  # a mouse that just passes leaves the keys alone
-    mouse(pad, "out", 1.1, 0.9)
     mouse(pad, "up", 0.9, 0.9)
     press(pad, "ArrowUp")
     mouse(pad, "down", 0.1, 0.1)
@@ -368,7 +334,7 @@ def test_mouse_and_keys_take_over_from_each_other(pad, drawn, focus):
 
 
 def replayed(pad, drawn, seconds, meanwhile=lambda: None):
-    """Replay in an event loop; return how much of the drawing each picture showed."""
+    """Replay in an event loop; return how many strokes each picture showed."""
 
     async def play():
         drawn.clear()
@@ -382,26 +348,21 @@ def replayed(pad, drawn, seconds, meanwhile=lambda: None):
 
 
 def test_replay_draws_stroke_by_stroke_and_changes_nothing(pad, drawn):
-    strokes = [[(0.2, 0.1 * i), (0.4, 0.1 * i)] for i in range(1, 6)]
+    strokes = [[(0.2, y), (0.4, y)] for y in (0.2, 0.4, 0.6)]
     for stroke in strokes:
         pad.add_stroke(stroke)
     asked, before = [], pad._answer.value
     pad.predict = asked.append
-    pictures, redraw = [], pad.redraw
-    pad.redraw = lambda *part: pictures.append(part) or redraw(*part)
-    begun = time.monotonic()
-    parts = replayed(pad, drawn, 1.5, lambda: pad._replaying.result())
-    assert parts == sorted(parts) and set(parts) == {1, 2, 3, 4, 5}
-    assert 10 < len(parts) < 60
-    assert parts[-1] == 5 and pictures[-1] == (), "the drawing itself at the end"
-    assert time.monotonic() - begun < 2 * LONGEST
+    parts = replayed(pad, drawn, 1, lambda: pad._replaying.result())
+    assert parts == sorted(parts) and set(parts) == {1, 2, 3}
     assert pad.strokes == strokes and pad._answer.value == before and not asked
 
 
-def test_replay_of_a_scribble_ends_in_time(pad, drawn, monkeypatch):
-    monkeypatch.setattr("digitkit.pad.canvas.LONGEST", 0.3)
-    pad.add_stroke(np.random.default_rng(0).random((2_000, 2)))
-    replayed(pad, drawn, 0.6, lambda: pad._replaying.result())
+@pytest.mark.parametrize("n", [1, 2_000])
+def test_replay_of_a_dot_or_a_scribble_ends_in_time(pad, drawn, monkeypatch, n):
+    monkeypatch.setattr("digitkit.pad.canvas.LONGEST", 0.2)
+    pad.add_stroke(np.random.default_rng(0).random((n, 2)))
+    replayed(pad, drawn, 0.5, lambda: pad._replaying.result())
 
 
 @pytest.mark.parametrize(
@@ -410,7 +371,7 @@ def test_replay_of_a_scribble_ends_in_time(pad, drawn, monkeypatch):
         (lambda pad: pad.pen_down(0.5, 0.5), 3),
         (lambda pad: pad.undo(), 1),
         (lambda pad: pad.clear(), 0),
-        (lambda pad: pad.add_stroke(SEVEN), 3),
+        (lambda pad: pad.add_stroke(BAR), 3),
         (lambda pad: press(pad, "ArrowUp"), 2),
     ],
 )
@@ -430,7 +391,11 @@ def test_whatever_is_drawn_ends_the_replay(pad, drawn, meanwhile, strokes):
 
 
 def test_a_second_replay_ends_the_first(pad, drawn):
-    pad.add_stroke(SEVEN)
+    pad.replay()  # of blank paper, without an event loop
+    pad.pen_down(*SEVEN[0])
+    pad.pen_move(*SEVEN[1])
+    pad.replay()
+    assert not pad.pen_is_down and pad._replaying is None
     first = []
 
     def again():
@@ -440,16 +405,6 @@ def test_a_second_replay_ends_the_first(pad, drawn):
 
     replayed(pad, drawn, 0.1, again)
     assert pad._replaying is not first[0]
-
-
-def test_replay_without_a_loop_or_a_drawing_is_no_error(pad, drawn):
-    pad.add_stroke(SEVEN)
-    pad.replay()
-    assert pad.strokes == [SEVEN]
-    pad.clear()
-    assert replayed(pad, drawn, 0) == [] and pad._replaying is None
-    pad.add_stroke([(0.5, 0.5)])  # a dot: no way to go
-    replayed(pad, drawn, 0.1, lambda: pad._replaying.result())
 
 
 # Saving
@@ -482,39 +437,26 @@ def test_what_is_not_yet_ready_is_not_saved_by_accident(pad, work):
     pad.pen_down(*SEVEN[0])
     with pytest.raises(ValueError, match="draw a digit first"):
         pad.save(7)  # a mere click is no drawing
-    assert not pad.pen_is_down
     draw(pad, SEVEN)
     button(pad, "Save").click()
     assert status(pad) == "Not saved: choose the true digit first"
     with pytest.raises(ValueError, match="received 10"):
         pad.save(10)
-    assert pad.strokes == [SEVEN] and shown(pad) == "7"
-    button(pad, "true digit").value = 7
-    button(pad, "Clear").click()
-    assert button(pad, "true digit").value is None
-    assert not (work / "drawings.json").exists()
+    assert pad.strokes == [SEVEN] and not work.exists()
 
 
-@pytest.mark.parametrize("fault", ["damaged file", "full disk"])
-def test_what_cannot_be_saved_stays_on_the_paper(pad, work, monkeypatch, fault):
-    if fault == "damaged file":
-        work.mkdir()
-        (work / "drawings.json").write_text("[")
-        told = "drawings.json is no strokes file"
-    else:
-        told = "No space left on <device>"
+def test_what_cannot_be_saved_stays_on_the_paper(pad, work, monkeypatch):
+    def fail(*_):
+        raise OSError(28, "No space left on <device>")
 
-        def fail(strokes, digit):
-            raise OSError(28, told)
-
-        monkeypatch.setattr("digitkit.drawings.save_drawing", fail)
+    monkeypatch.setattr("pathlib.Path.write_bytes", fail)
     draw(pad, SEVEN)
     button(pad, "true digit").value = 7
     button(pad, "Save").click()
     assert status(pad).startswith("Not saved: ")
-    assert told.replace("<", "&lt;").replace(">", "&gt;") in status(pad)
+    assert "No space left on &lt;device&gt;" in status(pad)
     assert pad.strokes == [SEVEN] and button(pad, "true digit").value == 7
-    with pytest.raises((ValueError, OSError), match=told):
+    with pytest.raises(OSError, match="No space left"):
         pad.save(7)
 
 
@@ -522,15 +464,14 @@ def test_what_cannot_be_saved_stays_on_the_paper(pad, work, monkeypatch, fault):
 
 
 def test_ink_is_live_and_redrawn_at_the_end(pad, drawn, monkeypatch):
-    monkeypatch.setattr(
-        _CANVAS_MANAGER, "_caching", True
-    )  # as another pad may leave it
+    # Caching, as an error on another pad may leave it.
+    monkeypatch.setattr(_CANVAS_MANAGER, "_caching", True)
     pad.pen_down(0.1, 0.1)
     pad.pen_move(0.5, 0.1)
-    pad.pen_move(0.5, 0.9)
+    pad.pen_move(0.5, 7)  # moved onto the paper
     sent = [name for name in names(drawn) if name != "switchCanvas"]
     assert sent == ["strokeLine", "strokeLine"]
-    assert drawn[-1][0][1] == pytest.approx([280, 56, 280, 504])
+    assert drawn[-1][0][1] == pytest.approx([280, 56, 280, 560])
     drawn.clear()
     pad.pen_up()
     assert len(drawn) == 1, "one message, or the page flickers"
@@ -542,7 +483,7 @@ def test_ink_is_live_and_redrawn_at_the_end(pad, drawn, monkeypatch):
 
 def test_a_page_opened_again_is_told_the_canvas_and_all_strokes(pad, drawn):
     draw(pad, SEVEN)
-    pad.add_stroke([(0.3, 0.5), (0.7, 0.5)])
+    pad.add_stroke(BAR)
     drawn.clear()
     before = set(_instances)
     send(pad._canvas, "client_ready")
@@ -553,59 +494,6 @@ def test_a_page_opened_again_is_told_the_canvas_and_all_strokes(pad, drawn):
     assert sent.index("fillRect") > len(sent) - 1 - sent[::-1].index("switchCanvas")
     assert sent.count("strokeLines") == 2
     assert set(_instances) == before, "each reload would leave a widget behind"
-    assert not _CANVAS_MANAGER._caching
-
-
-# What the network answers, and what goes wrong
-
-
-def test_an_unsure_network_gives_no_guess(pad):
-    answer = np.full(10, (1 - UNSURE + 0.01) / 9)
-    answer[8] = UNSURE - 0.01
-    pad.predict = lambda image: answer
-    draw(pad, SEVEN)
-    assert status(pad) == f"Unsure: perhaps an 8, {100 * answer[8]:.0f} %"
-    assert pad.guess is None and shown(pad) == "?"
-    np.testing.assert_array_equal(pad.probabilities, answer)
-    assert ">0 %</dd>" not in pad._answer.value
-    assert 'class="top"' not in pad._answer.value
-
-
-@pytest.mark.parametrize(
-    ("answer", "told"),
-    [
-        (np.ones(9) / 9, "ten probabilities"),
-        (np.full(10, np.nan), "ten probabilities"),
-        (np.full(10, 7.0), "ten probabilities"),
-        ([1.5, -0.5, *[0] * 8], "ten probabilities"),
-        (None, "ten probabilities"),
-        ("seven", "ValueError"),
-    ],
-)
-def test_a_wrong_answer_is_told(pad, answer, told):
-    pad.predict = lambda image: answer
-    draw(pad, SEVEN)
-    assert told in status(pad)
-    assert pad.guess is None and pad.probabilities is None
-
-
-def test_errors_are_told_and_drawing_goes_on(pad, drawn):
-    def fail(image):
-        raise RuntimeError("out of <paper>")
-
-    pad.predict = fail
-    mouse(pad, "down", 0.1, 0.1)
-    mouse(pad, "move", 0.9, 0.9)
-    mouse(pad, "up", 0.9, 0.9)
-    assert "no answer" in status(pad) and "out of &lt;paper&gt;" in status(pad)
-    assert pad.guess is None and len(pad.strokes) == 1
-    assert "strokeLines" in names(drawn)
-    assert not _CANVAS_MANAGER._caching
-    pad.predict = always(3)
-    mouse(pad, "down", float("nan"), 0.5)
-    assert "Something failed on the pad" in status(pad)
-    pad.add_stroke(SEVEN)
-    assert status(pad) == "This looks like a 3, 82 %" and len(pad.strokes) == 2
 
 
 # Drawings that people or the stand-in's pen made, a real network
@@ -613,8 +501,6 @@ def test_errors_are_told_and_drawing_goes_on(pad, drawn):
 
 def share_read(drawings):
     """Draw each on the pad; return the share that the shipped network reads."""
-    from digitkit.networks import load_network, predictor
-
     pad = DrawingPad(predictor(load_network("shipped")))
     right = 0
     for digit, strokes in drawings:
@@ -629,13 +515,12 @@ def share_read(drawings):
 
 @pytest.mark.slow
 def test_drawings_of_the_pen_are_read():
-    digits = np.arange(100) % 10
-    drawings = draw_strokes(digits, seed=3)
-    assert share_read([*zip(digits, drawings, strict=True)]) >= 0.95
+    digits = np.arange(50) % 10
+    assert share_read([*zip(digits, draw_strokes(digits, seed=3), strict=True)]) >= 0.94
 
 
 @pytest.mark.slow
 def test_real_pens_are_read(pens):
-    some = [(drawing["label"], drawing["strokes"]) for drawing in pens[::13]]
-    assert len(some) > 500
+    some = [(drawing["label"], drawing["strokes"]) for drawing in pens[::20]]
+    assert len(some) > 300
     assert share_read(some) >= 0.95
