@@ -115,10 +115,8 @@ def second(**changed):
     ("content", "says"),
     [
         (b"", "Expecting value"),
-        (b'[{"label": 1, "strokes": [[[5', "Expecting"),
         (b"\x80\x04\x95", "decode"),  # how a pickle begins
         (WHOLE[:-20], "end-of-stream"),
-        (WHOLE[:40] + b"\0\0\0\0" + WHOLE[44:], ""),
         (WHOLE[:-4] + b"\0\0\0\0", "Incorrect length"),
         (b"[" * 100_000, "recursion"),
         (b"9" * 5000, "digits"),
@@ -127,10 +125,8 @@ def second(**changed):
         (second(strokes=...), "entry 1, counted from 0, has no label and strokes"),
         (second(label=10), "entry 1, .*the label '10', not a digit"),
         (second(label=True), "entry 1, .*the label 'True', not a digit"),
-        (second(label=1.0), "entry 1, .*the label '1.0', not a digit"),
         (second(writer=3), "entry 1, .*writer"),
         (second(strokes=[[]]), "entry 1, .*an empty stroke, or none"),
-        (second(strokes="abc"), "entry 1, .*an empty stroke, or none"),
         (second(strokes=[[[1, 2], [3]]]), "entry 1, .*no drawing"),
         (second(strokes=[[[1, np.nan]]]), "entry 1, .*no drawing"),
         (second(strokes=[[[1, 10**400]]]), "entry 1, .*no drawing"),
@@ -156,55 +152,50 @@ def test_a_damaged_file_is_named_and_stays(tmp_path, hand, content, says):
 
 
 def test_many_files_become_one_without_names_and_nothing_is_lost(tmp_path, hand):
-    paths = hand("tom.json", "Mia Müller.json", "ada.json.gz")
-    path = tmp_path / "class/class.json"
-    assert merge_drawings(paths, path) == (30, [])
-    expected = [entry for file in paths for entry in read_entries(file)]
-    assert [{k: x[k] for k in ENTRY} for x in read_entries(path)] == expected
-    learners = np.repeat(["learner 1", "learner 2", "learner 3"], 10).tolist()
-    assert load_writers(path).tolist() == learners
-    before = path.read_bytes()
-    assert b"Mia" not in before
-    merge_drawings(paths, path)  # again
-    assert path.read_bytes() == before
-    # Classes are merged learner by learner, and numbered again.
-    other = tmp_path / "other.json"
-    merge_drawings(hand("b.json"), other)
-    assert merge_drawings([other, path], tmp_path / "all.json") == (40, [])
-    assert load_writers(tmp_path / "all.json")[10:].tolist() == [
-        f"learner {number}" for number in (2, 3, 4) for _ in range(10)
+    paths = hand("tom.json", "Mia Müller.json", "ada.json.gz", n=2)
+    path, other, both = (tmp_path / f"class/{x}.json" for x in ("a", "b", "all"))
+    for _ in range(2):  # the second time over the first
+        assert merge_drawings(paths, path) == (6, [])
+        expected = [entry for file in paths for entry in read_entries(file)]
+        assert [{k: x[k] for k in ENTRY} for x in read_entries(path)] == expected
+    assert "Mia" not in path.read_text("utf-8")
+    # Classes are merged learner by learner.
+    merge_drawings(hand("b.json", n=2), other)
+    assert merge_drawings([path, other], both) == (8, [])
+    learners = np.repeat(["learner 1", "learner 2", "learner 3", "learner 4"], 2)
+    assert load_writers(both).tolist() == learners.tolist()
+
+
+def test_what_was_handed_in_twice_is_taken_once(tmp_path, hand):
+    mia, tom = hand("mia.json", "tom.json", n=4)
+    path, later = tmp_path / "class.json", tmp_path / "mia (1).json.gz"
+    later.write_bytes(gzip.compress(mia.read_bytes()))
+    save_drawing(ONE, 9, later)  # the same, and one more
+    told = [
+        "mia (1).json.gz: 4 of 5 drawings are in mia.json, too, and taken once",
+        "tom.json: 4 of 4 drawings were handed in twice and taken once",
     ]
+    assert merge_drawings([mia, later, tom, tom], path) == (9, told)
+    assert load_writers(path).tolist() == ["learner 1"] * 5 + ["learner 2"] * 4
 
 
 def test_names_are_kept_if_asked_for(tmp_path, hand):
     (tmp_path / "b").mkdir()
     paths, path = hand("Mia.json.gz", "b/Mia.json"), tmp_path / "class.json"
+    (tmp_path / "b/Mia.json").write_text(json.dumps([ENTRY]))
     merge_drawings(paths, path, names=True)
-    assert set(load_writers(path)) == {"Mia", "Mia (2)"}
-    assert set(load_writers(paths[0])) == {""}
-
-
-def test_what_was_handed_in_twice_is_taken_once(tmp_path, hand):
-    mia, tom = hand("mia.json", "tom.json", n=4)
-    later = tmp_path / "mia (1).json.gz"  # the same, and one more
-    later.write_bytes(gzip.compress(mia.read_bytes()))
-    save_drawing(ONE, 9, later)
-    path = tmp_path / "class.json"
-    told = "mia (1).json.gz: 4 of 5 drawings are in mia.json, too, and taken once"
-    assert merge_drawings([mia, later, tom], path) == (9, [told])
-    assert load_writers(path).tolist() == ["learner 1"] * 5 + ["learner 2"] * 4
-    told = "mia.json: 4 of 4 drawings were handed in twice and taken once"
-    assert merge_drawings([mia, mia, tom], path) == (8, [told])
+    assert load_writers(path).tolist() == ["Mia"] * 10 + ["Mia (2)"]
 
 
 def test_bad_files_are_named_and_the_others_are_not_lost(tmp_path, hand):
-    (good,) = hand("good.json")
-    (tmp_path / "cut.json").write_bytes(good.read_bytes()[:-9])
-    (tmp_path / "empty.json").write_text("[]")
-    (tmp_path / "folder.json").mkdir()
     names = ("cut", "empty", "folder", "missing", "good")
+    files = [tmp_path / f"{name}.json" for name in names]
+    files[0].write_text('[{"label": 1, "strokes": [[[5')
+    files[1].write_text("[]")
+    files[2].mkdir()
+    hand("good.json")
     path = tmp_path / "class.json"
-    count, problems = merge_drawings([tmp_path / f"{x}.json" for x in names], path)
+    count, problems = merge_drawings(files, path)
     assert count == 10
     assert [told.split(".json")[0] for told in problems] == [*names[:-1]]
     assert set(load_writers(path)) == {"learner 1"}, "bad files take no number"
@@ -349,8 +340,3 @@ def test_a_kernel_that_hangs_is_waited_for_and_one_that_dies_lets_go(
     kernel.kill()
     kernel.communicate()
     assert save_drawing(ONE, 1, path)[1] == 1
-
-
-def test_real_pens_are_a_strokes_file(pens):
-    assert len(pens) > 1000
-    assert {drawing["label"] for drawing in pens} == set(range(10))

@@ -11,7 +11,7 @@ from ipywidgets.widgets.widget import _instances
 from digitkit import ink
 from digitkit.drawings import load_drawings
 from digitkit.networks import UNSURE, load_network, predictor
-from digitkit.pad.canvas import DOTS, StrokeCanvas
+from digitkit.pad.canvas import DOTS
 from digitkit.pad.drawing_pad import DrawingPad
 from digitkit.stand_in import draw_strokes
 
@@ -138,7 +138,6 @@ def test_an_unsure_network_gives_no_guess(pad):
     draw(pad, SEVEN)
     assert status(pad) == f"Unsure: perhaps an 8, {100 * answer[8]:.0f} %"
     assert pad.guess is None and shown(pad) == ("?", [])
-    np.testing.assert_array_equal(pad.probabilities, answer)
 
 
 @pytest.mark.parametrize(
@@ -146,7 +145,6 @@ def test_an_unsure_network_gives_no_guess(pad):
     [
         (np.ones(9) / 9, "ten probabilities"),
         (np.full(10, np.nan), "ten probabilities"),
-        (np.full(10, 7.0), "ten probabilities"),
         ([1.5, -0.5, *[0] * 8], "ten probabilities"),
         (None, "ten probabilities"),
         ("<seven>", "&lt;seven&gt;"),
@@ -162,18 +160,22 @@ def test_a_wrong_answer_is_told_and_drawing_goes_on(pad, answer, told):
     assert pad.guess == 3 and pad.strokes == [SEVEN, BAR]
 
 
-@pytest.mark.parametrize("predict", [type("Network", (), {}), "shipped", None])
+class Network:
+    def __call__(self, images):
+        return images
+
+    predict_on_batch = __call__
+
+
+@pytest.mark.parametrize("predict", [Network(), "shipped", None])
 def test_what_is_no_function_of_one_image_is_refused(predict):
-    if isinstance(predict, type):
-        predict.predict_on_batch = predict.__call__ = print
-        predict = predict()
     with pytest.raises(ValueError, match=r"received .*: write dk.DrawingPad"):
         DrawingPad(predict)
 
 
 def test_a_drawing_smaller_than_the_pen_is_a_dot(pad):
-    pad.add_stroke([(0.5, 0.48), (0.5, 0.52)])
     dot = ink.to_image([[(0.5, 0.5)]])
+    pad.add_stroke([(0.5, 0.48), (0.5, 0.52)])
     np.testing.assert_array_equal(pad.image, dot)
     pad.add_stroke([(0.5, 0.48), (0.5, 0.6)])
     assert pad.image.sum() > 3 * dot.sum()
@@ -281,10 +283,9 @@ def test_keys_draw(pad, focus, drawn):
     assert focus == [], "the paper keeps the focus while keys draw"
     press(pad, " ", "ArrowUp", "Backspace")
     assert len(pad.strokes) == 2 and not pad.pen_is_down
-    press(pad, "Delete")
-    assert len(pad.strokes) == 1
-    pad.clear()
-    assert "strokeCircle" not in names(drawn[-1:])
+    press(pad, "Delete", "Escape")
+    assert len(pad.strokes) == 1 and "strokeCircle" not in names(drawn[-1:])
+    assert status(pad) == "This looks like a 7, 82 %"
 
 
 @pytest.mark.parametrize(
@@ -307,13 +308,6 @@ def test_a_key_that_does_not_draw_leaves_the_paper(pad, focus, drawn, key, held,
     assert len(pad.strokes) == 1 and not pad.pen_is_down
     assert status(pad) == "This looks like a 7, 82 %"
     assert "strokeCircle" not in names(drawn[-1:])
-
-
-def test_paper_alone_lets_tab_go_on():
-    paper, calls = StrokeCanvas(), []
-    paper._canvas.blur = lambda: calls.append("away")
-    press(paper, "ArrowUp", "Tab")
-    assert calls == ["away"]
 
 
 def test_mouse_and_keys_take_over_from_each_other(pad, drawn, focus):
@@ -366,45 +360,38 @@ def test_replay_of_a_dot_or_a_scribble_ends_in_time(pad, drawn, monkeypatch, n):
 
 
 @pytest.mark.parametrize(
-    ("meanwhile", "strokes"),
+    "meanwhile",
     [
-        (lambda pad: pad.pen_down(0.5, 0.5), 3),
-        (lambda pad: pad.undo(), 1),
-        (lambda pad: pad.clear(), 0),
-        (lambda pad: pad.add_stroke(BAR), 3),
-        (lambda pad: press(pad, "ArrowUp"), 2),
+        lambda pad: pad.pen_down(0.5, 0.5),
+        lambda pad: pad.undo(),
+        lambda pad: pad.clear(),
+        lambda pad: pad.add_stroke(BAR),
+        lambda pad: press(pad, "ArrowUp"),
     ],
 )
-def test_whatever_is_drawn_ends_the_replay(pad, drawn, meanwhile, strokes):
+def test_whatever_is_drawn_ends_the_replay(pad, drawn, meanwhile):
     pad.add_stroke(SEVEN)
     pad.add_stroke(SEVEN)
     seen = []
-
-    def act():
-        meanwhile(pad)
-        seen.append(len(drawn))
-
-    parts = replayed(pad, drawn, 0.1, act)
-    assert len(parts) == seen[0], "nothing is drawn after that"
+    parts = replayed(pad, drawn, 0.1, lambda: seen.append(meanwhile(pad) or len(drawn)))
+    assert seen == [len(parts)], "nothing is drawn after that"
     assert parts[-1] == len(pad.strokes) - pad.pen_is_down
-    assert len(pad.strokes) == strokes
 
 
 def test_a_second_replay_ends_the_first(pad, drawn):
-    pad.replay()  # of blank paper, without an event loop
-    pad.pen_down(*SEVEN[0])
-    pad.pen_move(*SEVEN[1])
-    pad.replay()
-    assert not pad.pen_is_down and pad._replaying is None
-    first = []
+    pad.replay()  # of blank paper
+    pad.add_stroke(SEVEN)
+    pad.pen_down(0.5, 0.5)
+    pad.replay()  # in a plain script
+    assert pad.strokes == [SEVEN] and pad._replaying is None
+    tasks = []
 
     def again():
-        first.append(pad._replaying)
+        tasks.append(pad._replaying)
         button(pad, "Replay").click()
-        assert first[0].cancelling() and not pad._replaying.cancelling()
 
     replayed(pad, drawn, 0.1, again)
-    assert pad._replaying is not first[0]
+    assert tasks[0].cancelled() and pad._replaying is not tasks[0]
 
 
 # Saving
@@ -431,7 +418,10 @@ def test_a_drawing_is_saved_and_new_paper_given(pad, work):
     np.testing.assert_allclose(drawings[1], [SEVEN])
 
 
-def test_what_is_not_yet_ready_is_not_saved_by_accident(pad, work):
+def test_what_is_not_or_cannot_be_saved_stays_on_the_paper(pad, work, monkeypatch):
+    def fail(*_):
+        raise OSError(28, "No space left on <device>")
+
     button(pad, "Save").click()
     assert status(pad) == "Nothing to save: draw a digit first"
     pad.pen_down(*SEVEN[0])
@@ -442,22 +432,12 @@ def test_what_is_not_yet_ready_is_not_saved_by_accident(pad, work):
     assert status(pad) == "Not saved: choose the true digit first"
     with pytest.raises(ValueError, match="received 10"):
         pad.save(10)
-    assert pad.strokes == [SEVEN] and not work.exists()
-
-
-def test_what_cannot_be_saved_stays_on_the_paper(pad, work, monkeypatch):
-    def fail(*_):
-        raise OSError(28, "No space left on <device>")
-
-    monkeypatch.setattr("pathlib.Path.write_bytes", fail)
-    draw(pad, SEVEN)
     button(pad, "true digit").value = 7
+    monkeypatch.setattr("pathlib.Path.write_bytes", fail)
     button(pad, "Save").click()
-    assert status(pad).startswith("Not saved: ")
-    assert "No space left on &lt;device&gt;" in status(pad)
+    assert "Not saved: " in status(pad) and "&lt;device&gt;" in status(pad)
     assert pad.strokes == [SEVEN] and button(pad, "true digit").value == 7
-    with pytest.raises(OSError, match="No space left"):
-        pad.save(7)
+    assert not (work / "drawings.json").exists()
 
 
 # What is sent to the browser
@@ -502,21 +482,21 @@ def test_a_page_opened_again_is_told_the_canvas_and_all_strokes(pad, drawn):
 def share_read(drawings):
     """Draw each on the pad; return the share that the shipped network reads."""
     pad = DrawingPad(predictor(load_network("shipped")))
-    right = 0
+    right = []
     for digit, strokes in drawings:
-        points = np.concatenate(strokes)
-        low, side = points.min(axis=0), np.ptp(points, axis=0).max()
+        scale, offset = ink.fit_to_box(np.concatenate(strokes)[None])
         pad.clear()
         for stroke in strokes:
-            pad.add_stroke((np.asarray(stroke) - low) / max(side, 1) * 0.8 + 0.1)
-        right += pad.guess == digit
-    return right / len(drawings)
+            pad.add_stroke((stroke * scale[0] + offset[0]) / ink.SIZE)
+        right.append(pad.guess == digit)
+    return np.mean(right)
 
 
 @pytest.mark.slow
-def test_drawings_of_the_pen_are_read():
+def test_drawings_of_the_stand_in_are_read():
     digits = np.arange(50) % 10
-    assert share_read([*zip(digits, draw_strokes(digits, seed=3), strict=True)]) >= 0.94
+    drawings = draw_strokes(digits, seed=3)
+    assert share_read(zip(digits, drawings, strict=True)) >= 0.94
 
 
 @pytest.mark.slow

@@ -111,44 +111,29 @@ def test_segments_may_come_before_their_ink_and_each_set_counts_from_zero():
 
 
 @pytest.mark.parametrize(
-    ("segment", "says"),
+    ("segment", "more", "says"),
     [
-        (character("5"), "components that are not there"),
-        (character("4-2"), "components that are not there"),
-        (character("1"), "without ink"),
-        (character("0:9-0:12"), "without ink"),
-        (character("?"), r"the delineation \?"),
-        (character("0-"), "the delineation 0-"),
-        (character("0", "12"), 'a CHARACTER "12", no digit'),
-        (character("0", "\xb2"), "no digit"),
-        ('.SEGMENT WORD 0-2 OK "1"', 'a WORD "1", no digit'),
-        (".SEGMENT CHARACTER 0 OK", "without delineation"),
+        (character("5"), "", "components that are not there"),
+        (character("4-2"), "", "components that are not there"),
+        (character("1"), "", "without ink"),
+        (character("0:9-0:12"), "", "without ink"),
+        (character("?"), "", r"the delineation \?"),
+        (character("0-"), "", "the delineation 0-"),
+        (character("0", "12"), "", 'a CHARACTER "12", no digit'),
+        (character("0", "\xb2"), "", "no digit"),
+        ('.SEGMENT WORD 0-2 OK "1"', "", 'a WORD "1", no digit'),
+        (".SEGMENT CHARACTER 0 OK", "", "without delineation"),
+        (character("5"), ".PEN_DOWN 1 2 3", "3 numbers for X Y"),
+        (character("5"), ".COORD X T\n.PEN_DOWN 1 2", "2 numbers for X T"),
+        (character("5"), ".PEN_DOWN 1 two", "no numbers"),
+        (character("5"), ".PEN_DOWN 1e999 1", "not finite"),
     ],
 )
-def test_a_segment_that_cannot_be_read_is_counted(segment, says):
-    entries, problems = read(INK, segment, character("0", "7"), segment)
+def test_what_cannot_be_read_is_counted_and_costs_no_other_digit(segment, more, says):
+    entries, problems = read(INK + more, segment, character("0", "7"), segment)
     assert entries == [(7, [FIRST])]
     assert list(problems.values()) == [2]
     assert re.search(says, *problems)
-
-
-@pytest.mark.parametrize(
-    ("coordinates", "numbers", "says", "readable"),
-    [
-        ("X Y", "1 2 3", "3 numbers for X Y", [7]),
-        ("X T", "1 2", "2 numbers for X T", []),
-        ("X Y", "1 two", "no numbers", [7]),
-        ("X Y", "1e999 1", "not finite", [7]),
-    ],
-)
-def test_damaged_ink_costs_only_its_own_segments(coordinates, numbers, says, readable):
-    entries, problems = read(
-        f".PEN_DOWN\n{numbers}\n.PEN_DOWN\n1 2 3 4\n",
-        *(character("0"), character("1", "7")),
-        header=f".COORD {coordinates}\n",
-    )
-    assert [label for label, _ in entries] == readable
-    assert any(says in problem for problem in problems)
 
 
 # Included files
