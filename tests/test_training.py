@@ -210,3 +210,17 @@ def test_a_recipe_needs_more_images_than_it_holds_back(data):
     (x_train, y_train), test = data
     with pytest.raises(ValueError, match="received 100 training images, expected more"):
         training.quick(((x_train[:100], y_train[:100]), test))
+
+
+@slow
+def test_a_repeatable_training_begins_with_the_same_chances(monkeypatch):
+    import keras
+    import tensorflow as tf
+
+    asked, drawn = [], []
+    config = tf.config.experimental  # what it sets cannot be taken back
+    monkeypatch.setattr(config, "enable_op_determinism", lambda: asked.append(True))
+    for _ in range(2):
+        training.make_repeatable(3)
+        drawn.append(np.asarray(keras.random.normal((3,))).tolist())
+    assert drawn[0] == drawn[1] and asked
