@@ -46,6 +46,8 @@ def picture_to_image(path):
             f"{LARGEST_PICTURE} in all; save it smaller"
         )
     picture.thumbnail((200, 200))
+    # A small one is enlarged smoothly: its lines would be thickened to blocks.
+    picture = ImageOps.contain(picture, (200, 200), Image.Resampling.LANCZOS)
     return _gray_to_image(_paper_and_ink(picture))
 
 
