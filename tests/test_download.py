@@ -3,7 +3,6 @@
 import errno
 import json
 import os
-import shlex
 import shutil
 import socket
 import ssl
@@ -252,9 +251,10 @@ def test_a_stall_costs_its_seconds_once(
 
 
 @pytest.mark.parametrize("how", ["deleted", "old", "ahead", "Keras has it"])
-def test_mnist_is_loaded_after_all(stalled, cached, how):  # noqa: F811
+def test_mnist_is_loaded_after_all(monkeypatch, stalled, cached, how):  # noqa: F811
     server, failed = stalled
     server.answer, server.stalls = WHOLE, False
+    monkeypatch.setattr(data, "PATIENCE", 60)
     if how == "deleted":
         failed.unlink()
     elif how == "Keras has it":
@@ -279,19 +279,15 @@ def test_a_home_that_cannot_be_written(tmp_path, monkeypatch, impatient, serve, 
         assert "hour" not in assert_stand_in(capsys, "not cached in")
     assert len(server.asked) == 2
     server.answer, server.stalls = WHOLE, False
+    monkeypatch.setattr(data, "PATIENCE", 60)
     assert_loads(SMALL, "mnist")
     folder = tmp_path / "file/home/.keras/datasets"
-    assert f"not cached in {folder}: " in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert f"not cached in {folder}: " in told
+    assert "Pooch" not in told  # but the system's own words
 
 
-def test_a_cache_that_cannot_be_replaced(cached, serve, capsys):  # noqa: F811
-    serve(WHOLE)
-    cached.mkdir()
-    assert_loads(SMALL, "mnist")
-    assert "not cached in" in capsys.readouterr().out
-
-
-def test_a_full_disk_leaves_no_half_file(tmp_path, monkeypatch, capsys):
+def test_a_full_disk_leaves_no_half_stand_in(tmp_path, monkeypatch, capsys):
     def write_half(path, content):
         with path.open("wb") as file:
             file.write(content[: len(content) // 2])
@@ -303,20 +299,32 @@ def test_a_full_disk_leaves_no_half_file(tmp_path, monkeypatch, capsys):
     assert kept(tmp_path) == []
 
 
-# Kernels: fresh processes that load at the same time, are killed, or have bad homes
+def test_a_disk_that_fills_while_mnist_comes(tmp_path, monkeypatch, serve, capsys):
+    serve(WHOLE)
+    download = data._download
+
+    def fill(url, path):
+        download(url, path)
+        if tmp_path / "keras" in Path(path).parents:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    monkeypatch.setattr(data, "_download", fill)
+    assert_loads(SMALL, "mnist")
+    told = capsys.readouterr().out
+    reason = f"not cached in {tmp_path / 'keras/datasets'}: No space left on device"
+    assert told == f"Data: MNIST ({reason})\n"
+    assert kept(tmp_path) == []
+
+
+# Kernels: fresh processes that load at the same time, or are killed
 
 LOADER = """
 import json, sys
-import numpy as np
 from digitkit import data
 
 for name, value in json.loads(sys.argv[1]).items():
     setattr(data, name, value)
-images = np.random.default_rng(0).integers(0, 256, (9, 28, 28), np.uint8)
-drawn = images, np.arange(9, dtype=np.uint8)
-data.stand_in.draw_data_set = lambda: (drawn, drawn)
 data.load_mnist()
-print(data.data_source(), file=sys.stderr)  # and nothing else is on stderr
 """
 
 
@@ -326,12 +334,11 @@ def kernel():
     names = ("URLS", "NPZ_SIZE", "NPZ_SHA256", "ARRAYS_SHA256")
     started = []
 
-    def start(before=(), **environment):
+    def start():
         changes = {f"MNIST_{name}": getattr(data, f"MNIST_{name}") for name in names}
-        command = [*before, sys.executable, "-c", LOADER, json.dumps(changes)]
+        command = [sys.executable, "-c", LOADER, json.dumps(changes)]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        environment = os.environ | environment
-        started.append(subprocess.Popen(command, env=environment, **pipes))
+        started.append(subprocess.Popen(command, **pipes))
         return started[-1]
 
     yield start
@@ -340,9 +347,9 @@ def kernel():
         process.communicate()
 
 
-def assert_kernel_loads(process, kind, *words):
+def assert_says(process, *words):
     out, err = process.communicate(timeout=60)
-    assert err == f"{kind}\n"
+    assert err == ""
     assert out.count("Data: ") == 1
     for word in words:
         assert word in out
@@ -359,7 +366,7 @@ def test_two_kernels_download_at_once(tmp_path, serve, kernel):
 
     server = serve(together)
     for process in [kernel(), kernel()]:
-        assert_kernel_loads(process, "mnist")
+        assert_says(process, "Data: MNIST")
     assert len(server.asked) == 2
     assert kept(tmp_path) == ["mnist.npz"]
 
@@ -379,57 +386,12 @@ def test_a_kernel_killed_while_it_writes_leaves_no_cache(tmp_path, serve, kernel
     assert (tmp_path / "keras/datasets/mnist.npz").read_bytes() == CONTENT
 
 
-def mounted(folder, options):
-    """Return the command that runs another with an empty disk mounted at a folder."""
-    folder.mkdir()
-    mount = f'mount -t tmpfs -o {options} none {shlex.quote(str(folder))} && exec "$@"'
-    for way in ["--mount"], ["--user", "--map-root-user", "--mount"]:
-        command = ["unshare", *way, "sh", "-c", mount, "-"]
-        try:
-            subprocess.run([*command, "true"], check=True, capture_output=True)
-        except (OSError, subprocess.CalledProcessError) as error:
-            refused = error
-        else:
-            return command
-    pytest.skip(f"this system lets nobody mount a disk for a test: {refused}")
-
-
-@pytest.mark.parametrize(
-    ("kind", "answer", "options", "reason"),
-    [
-        ("mnist", WHOLE, "ro", "Read-only file system"),
-        ("mnist", WHOLE, "size=1m,nr_inodes=1", "No space left on device"),
-        ("stand-in", FORBIDDEN, "size=8k", "No space left on device"),
-    ],
-)
-def test_a_disk_that_is_read_only_or_full(
-    tmp_path, serve, kernel, kind, answer, options, reason
-):
-    serve(answer)
-    disk = tmp_path / "disk"
-    homes = {"KERAS_HOME": f"{disk}/keras", "DIGITKIT_CACHE": f"{disk}/cache"}
-    process = kernel(mounted(disk, options), **homes)
-    folder = disk / ("keras/datasets" if kind == "mnist" else "cache")
-    assert_kernel_loads(process, kind, f"not cached in {folder}: {reason}")
-
-
-# The long ones
-
-
 @pytest.mark.soak
 def test_a_stall_costs_15_seconds_and_no_more(serve, kernel):
-    serve(CUT_OFF, stalls=True)
+    server = serve(FORBIDDEN)
+    data.load_mnist()  # the stand-in is in the cache now, which spares drawing it
+    server.answer, server.stalls = CUT_OFF, True
     for least, most in ((15, 18), (0, 3)):
         begun = time.perf_counter()
-        assert_kernel_loads(kernel(), "stand-in", "no byte came within 15 seconds")
+        assert_says(kernel(), "the stand-in", "no byte came within 15 seconds")
         assert least <= time.perf_counter() - begun < most
-
-
-@pytest.mark.soak
-def test_many_kernels_at_once(tmp_path, serve, kernel):
-    serve(WHOLE)
-    for _ in range(20):
-        shutil.rmtree(tmp_path / "keras", ignore_errors=True)
-        for process in [kernel() for _ in range(4)]:
-            assert_kernel_loads(process, "mnist")
-        assert kept(tmp_path) == ["mnist.npz"]
