@@ -198,12 +198,13 @@ def test_what_is_named_is_used_or_refused(tmp_path, monkeypatch, web, cached):
     assert_loads(SMALL, "mnist")
 
 
-def test_a_download_goes_to_keras_cache(tmp_path, monkeypatch, web, capsys):
+def test_a_download_goes_to_keras_cache(tmp_path, monkeypatch, web, cached, capsys):
     web.write_bytes(CONTENT)
     mirrors = ("file:///nowhere", web.as_uri())  # the second, if the first refuses
     monkeypatch.setattr(data, "MNIST_URLS", mirrors)
     assert_loads(SMALL, "mnist")
     assert kept(tmp_path) == ["mnist.npz"]
+    assert cached.stat().st_mode == web.stat().st_mode  # a cache may be shared
     web.unlink()  # no network
     assert_loads(SMALL, "mnist")
     assert capsys.readouterr() == ("Data: MNIST\n" * 2, "")
