@@ -341,6 +341,14 @@ def stable_ink(canvas, least=-1, seconds=15):
     raise TimeoutError(f"no stable ink: {dark} of the canvas is dark")
 
 
+def contrast(*colours):
+    """Return the contrast of two colours as WCAG 2.2 defines it, from 1 to 21."""
+    part = np.array(colours) / 255
+    linear = np.where(part <= 0.04045, part / 12.92, ((part + 0.055) / 1.055) ** 2.4)
+    low, high = sorted(linear @ (0.2126, 0.7152, 0.0722))
+    return (high + 0.05) / (low + 0.05)
+
+
 def wait_until(condition, seconds, complaint):
     """Ask again and again; raise TimeoutError if `condition` does not come true."""
     end = time.monotonic() + seconds

@@ -23,6 +23,7 @@ from lab import (
     TOKEN,
     WHITE,
     Pad,
+    contrast,
     draw,
     on_paper,
     stable_ink,
@@ -181,14 +182,6 @@ def painted(page):
         red, green, _ = ground
         labels.append((words, "green" if green > red else "red"))
     return labels
-
-
-def contrast(*colours):
-    """Return the contrast of two colours as WCAG 2.2 defines it, from 1 to 21."""
-    part = np.array(colours) / 255
-    linear = np.where(part <= 0.04045, part / 12.92, ((part + 0.055) / 1.055) ** 2.4)
-    low, high = sorted(linear @ (0.2126, 0.7152, 0.0722))
-    return (high + 0.05) / (low + 0.05)
 
 
 # The pad
